@@ -1,0 +1,321 @@
+//! Invoices: the draft a close makes, the header issuing adds, and the document both form.
+//!
+//! Names of amounts follow EN 16931: line net amounts sum to the subtotal (BT-109), tax is computed
+//! per rate on the document's sum (BR-CO-17), `total` is BT-112, `prepaid` BT-113, `amount_due` BT-115.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::credits::Credits;
+use super::cycle::Cycle;
+use super::ids;
+use super::money::{Currency, Money, MoneyError};
+use super::rounding::{self, RoundingError};
+use super::statement::CreditStatement;
+
+/// What a line bills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineKind {
+    /// The plan's fee for a cycle.
+    PlanFee,
+    /// Use beyond the credits, at the overage price.
+    Overage,
+    /// The part of the overage that comes from use of an earlier, closed cycle (D7).
+    PriorCycle,
+    /// Credits bought during the cycle; already paid.
+    Purchase,
+}
+
+/// One line. `amount` is its net amount, rounded once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InvoiceLine {
+    /// What it bills.
+    pub kind: LineKind,
+    /// Text for the customer, in English, without control characters.
+    pub description: String,
+    /// Exact decimal quantity in `unit`.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub quantity: Decimal,
+    /// `credit`, `month` or `package`.
+    pub unit: String,
+    /// Exact price of one unit in the major unit of the currency.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub unit_price: Decimal,
+    /// Net amount.
+    pub amount: Money,
+    /// The cycle the line is for; differs from the invoice's for prior-cycle lines.
+    pub cycle: Cycle,
+}
+
+/// Tax for one rate, on the sum of all lines at that rate (EN 16931 BG-23).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaxSubtotal {
+    /// The rate in percent.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub percent: Decimal,
+    /// The sum it applies to.
+    pub taxable: Money,
+    /// Tax, rounded once.
+    pub amount: Money,
+}
+
+/// Use of one meter in the invoiced cycle, for information; billed through the credits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageSummary {
+    /// The cycle the use happened in.
+    pub cycle: Cycle,
+    /// The meter.
+    pub meter: String,
+    /// Number of events.
+    pub events: i64,
+    /// Rated credits.
+    pub credits: Credits,
+}
+
+/// What the close writes: everything about an invoice that does not depend on when it is issued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InvoiceDraft {
+    /// Billed organization.
+    pub organization: String,
+    /// Billed cycle.
+    pub cycle: Cycle,
+    /// Start of the cycle.
+    pub starts_at: DateTime<Utc>,
+    /// End of the cycle; not included.
+    pub ends_at: DateTime<Utc>,
+    /// Currency of every amount.
+    pub currency: Currency,
+    /// The plan's name in the billed cycle.
+    pub plan: String,
+    /// Billed lines, in order.
+    pub lines: Vec<InvoiceLine>,
+    /// Tax per rate.
+    pub tax_subtotals: Vec<TaxSubtotal>,
+    /// Sum of the lines.
+    pub subtotal: Money,
+    /// Sum of the taxes.
+    pub tax: Money,
+    /// `subtotal + tax`.
+    pub total: Money,
+    /// Already paid: purchases of the cycle with their tax.
+    pub prepaid: Money,
+    /// `total − prepaid`, never negative.
+    pub amount_due: Money,
+    /// What happened to the credits.
+    pub statement: CreditStatement,
+    /// Use by meter.
+    pub usage: Vec<UsageSummary>,
+}
+
+/// Why an invoice could not be drawn up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvoiceError {
+    /// An amount is out of range.
+    #[error(transparent)]
+    Money(#[from] MoneyError),
+    /// A rounding failed.
+    #[error(transparent)]
+    Rounding(#[from] RoundingError),
+    /// More was paid in advance than the invoice comes to.
+    #[error("already paid {prepaid} is more than the total {total}")]
+    Overpaid {
+        /// What was paid.
+        prepaid: Money,
+        /// What the invoice comes to.
+        total: Money,
+    },
+}
+
+/// Totals of a list of lines: subtotal, tax per rate on the document's sum, and what is left to pay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Totals {
+    /// Sum of the lines.
+    pub subtotal: Money,
+    /// Tax per rate.
+    pub tax_subtotals: Vec<TaxSubtotal>,
+    /// Sum of the taxes.
+    pub tax: Money,
+    /// `subtotal + tax`.
+    pub total: Money,
+    /// `total − prepaid`.
+    pub amount_due: Money,
+}
+
+/// Computes the totals; one organization has one tax rate.
+///
+/// # Errors
+/// Out of range, or prepaid above the total.
+pub fn totals(
+    lines: &[InvoiceLine],
+    currency: Currency,
+    tax_percent: Decimal,
+    prepaid: Money,
+) -> Result<Totals, InvoiceError> {
+    let subtotal = Money::total(currency, lines.iter().map(|line| line.amount))?;
+    let tax = rounding::tax(subtotal, tax_percent)?;
+    let tax_subtotals = if tax_percent.is_zero() {
+        Vec::new()
+    } else {
+        vec![TaxSubtotal { percent: tax_percent, taxable: subtotal, amount: tax }]
+    };
+    let total = subtotal.plus(tax)?;
+    let amount_due = total.minus(prepaid)?;
+    if amount_due.minor() < 0 {
+        return Err(InvoiceError::Overpaid { prepaid, total });
+    }
+    Ok(Totals { subtotal, tax_subtotals, tax, total, amount_due })
+}
+
+/// Seller or buyer, as frozen on the issued document.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Party {
+    /// Name.
+    pub name: String,
+    /// Lines of the postal address.
+    pub address: Vec<String>,
+    /// ISO 3166 country code or name, if known.
+    pub country: Option<String>,
+    /// Tax registration, if any.
+    pub tax_id: Option<String>,
+    /// Billing (buyer) or contact (seller) address.
+    pub email: Option<String>,
+}
+
+/// How the amount due is meant to be paid, as printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by", deny_unknown_fields)]
+pub enum PaymentTerms {
+    /// Nothing is due.
+    NothingDue,
+    /// The stored payment method is charged automatically (S31).
+    StoredMethod {
+        /// A label without secrets.
+        label: String,
+    },
+    /// The customer transfers the money.
+    BankTransfer {
+        /// Where to, as configured.
+        details: Vec<String>,
+    },
+}
+
+/// What issuing adds to the draft.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InvoiceHeader {
+    /// The gapless number, unique in its series: `INV-2026-000001`.
+    pub number: String,
+    /// Date of the invoice: the first day after the cycle, in the organization's zone.
+    pub issued_on: NaiveDate,
+    /// Date by which the amount is due.
+    pub due_on: NaiveDate,
+    /// The organization's zone, in which dates are printed.
+    pub zone: String,
+    /// Who sells.
+    pub seller: Party,
+    /// Who buys.
+    pub buyer: Party,
+    /// How it is paid.
+    pub payment: PaymentTerms,
+    /// Where a customer finds help (S77).
+    pub support: String,
+    /// Free text at the foot of the document.
+    pub notes: Vec<String>,
+}
+
+/// An issued invoice: exactly what is printed, never changed again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InvoiceDocument {
+    /// Number, dates, parties.
+    pub header: InvoiceHeader,
+    /// Lines, totals, statement.
+    pub draft: InvoiceDraft,
+}
+
+/// Hash over the stored texts of header and draft; it never changes once issued.
+#[must_use]
+pub fn content_hash(header_json: &str, draft_json: &str) -> String {
+    ids::sha256_hex(format!("monthend-invoice-1\n{header_json}\n{draft_json}\n").as_bytes())
+}
+
+/// Where an invoice stands as a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvoiceStatus {
+    /// Written by the close, not yet numbered.
+    Draft,
+    /// Numbered and frozen.
+    Issued,
+    /// Nothing is left to pay.
+    Settled,
+    /// Given up.
+    Uncollectible,
+}
+
+impl InvoiceStatus {
+    /// The stored and printed word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Issued => "issued",
+            Self::Settled => "settled",
+            Self::Uncollectible => "uncollectible",
+        }
+    }
+}
+
+impl std::str::FromStr for InvoiceStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Draft, Self::Issued, Self::Settled, Self::Uncollectible]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is not an invoice status"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(amount: &str) -> InvoiceLine {
+        InvoiceLine {
+            kind: LineKind::PlanFee,
+            description: "Fee".into(),
+            quantity: Decimal::ONE,
+            unit: "month".into(),
+            unit_price: super::super::decimal::parse(amount).unwrap(),
+            amount: Money::parse(amount, Currency::USD).unwrap(),
+            cycle: "2026-01".parse().unwrap(),
+        }
+    }
+
+    // Complaint 51: three lines of 0.05 at 19 % are taxed 0.03 together, not 3 × 0.01.
+    #[test]
+    fn tax_is_computed_once_on_the_document_sum() {
+        let lines = [line("0.03"), line("0.03"), line("0.03")];
+        let nineteen = Decimal::from(19);
+        let totals = totals(&lines, Currency::USD, nineteen, Money::zero(Currency::USD)).unwrap();
+        assert_eq!(totals.subtotal.amount_text(), "0.09");
+        assert_eq!(totals.tax.amount_text(), "0.02");
+        assert_eq!(totals.total.amount_text(), "0.11");
+    }
+
+    #[test]
+    fn prepaid_above_total_is_refused() {
+        let prepaid = Money::parse("2.00", Currency::USD).unwrap();
+        assert!(matches!(
+            totals(&[line("1.00")], Currency::USD, Decimal::ZERO, prepaid),
+            Err(InvoiceError::Overpaid { .. })
+        ));
+    }
+}

@@ -1,0 +1,15 @@
+//! The rules of the credit month: pure and exact.
+//!
+//! No I/O, clock, randomness, logging or floating point in here: time and ids come in as arguments,
+//! so nothing fails for outside reasons and every result can be computed again.
+
+pub mod credits;
+pub mod cycle;
+pub mod decimal;
+pub mod grant;
+pub mod ids;
+pub mod invoice;
+pub mod money;
+pub mod rounding;
+pub mod statement;
+pub mod text;
