@@ -3,6 +3,7 @@
 //! No I/O, clock, randomness, logging or floating point in here: time and ids come in as arguments,
 //! so nothing fails for outside reasons and every result can be computed again.
 
+pub mod catalog;
 pub mod credits;
 pub mod cycle;
 pub mod decimal;
@@ -10,6 +11,11 @@ pub mod grant;
 pub mod ids;
 pub mod invoice;
 pub mod money;
+pub mod organization;
+pub mod payment;
+pub mod plan;
+pub mod rating;
 pub mod rounding;
 pub mod statement;
 pub mod text;
+pub mod usage;
