@@ -3,18 +3,23 @@
 //! No I/O, clock, randomness, logging or floating point in here: time and ids come in as arguments,
 //! so nothing fails for outside reasons and every result can be computed again.
 
+pub mod burn;
 pub mod catalog;
+pub mod close;
 pub mod credits;
 pub mod cycle;
 pub mod decimal;
 pub mod grant;
 pub mod ids;
 pub mod invoice;
+pub mod invoice_lines;
+pub mod ledger;
 pub mod money;
 pub mod organization;
 pub mod payment;
 pub mod plan;
 pub mod rating;
+pub mod rollover;
 pub mod rounding;
 pub mod statement;
 pub mod text;

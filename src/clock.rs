@@ -1,0 +1,38 @@
+//! Time as an argument: every instant comes from here, in microseconds.
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+/// Tells the time. Injected, so that tests and `--now` decide what it is.
+pub trait Clock: Send + Sync {
+    /// Now, truncated to microseconds: both databases keep exactly that.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now().trunc_subsecs(6)
+    }
+}
+
+/// A clock that stands still: `--now`, and tests.
+#[derive(Debug, Clone, Copy)]
+pub struct FixedClock(DateTime<Utc>);
+
+impl FixedClock {
+    /// Always `at`.
+    #[must_use]
+    pub fn new(at: DateTime<Utc>) -> Self {
+        Self(at.trunc_subsecs(6))
+    }
+}
+
+impl Clock for FixedClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.0
+    }
+}
