@@ -1,0 +1,304 @@
+//! Charges and payments: what was asked of the provider, and what money came in.
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::db::{execute, fetch_all, fetch_optional, insert};
+use super::{StorageError, Tx, parsed};
+use crate::domain::money::{Currency, Money};
+use crate::domain::payment::{ChargeOutcome, ChargeRequest, ChargeState};
+
+/// What a charge pays for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// An invoice.
+    Invoice,
+    /// A purchase of credits.
+    Purchase,
+}
+
+impl Subject {
+    /// The stored word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invoice => "invoice",
+            Self::Purchase => "purchase",
+        }
+    }
+}
+
+/// A stored charge.
+#[derive(Debug, Clone)]
+pub struct Charge {
+    /// Its id.
+    pub id: String,
+    /// What it pays for.
+    pub subject: Subject,
+    /// Which invoice or purchase.
+    pub subject_id: String,
+    /// 1, 2, 3 …
+    pub attempt: i64,
+    /// What is, or would be, sent.
+    pub request: ChargeRequest,
+    /// Where it stands.
+    pub state: ChargeState,
+    /// The provider's id.
+    pub provider_id: Option<String>,
+    /// Why it was declined, or what is unclear.
+    pub message: Option<String>,
+    /// A hard decline: never again with this method.
+    pub decline_hard: bool,
+    /// Look-ups made of an unknown outcome.
+    pub lookups: i64,
+    /// When it was first sent.
+    pub first_sent_at: Option<DateTime<Utc>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    organization: String,
+    id: String,
+    key: String,
+    subject: String,
+    subject_id: String,
+    reference: String,
+    attempt: i64,
+    currency: String,
+    amount: i64,
+    payment_method: String,
+    state: String,
+    provider_id: Option<String>,
+    decline_hard: bool,
+    message: Option<String>,
+    lookups: i64,
+    first_sent_at: Option<DateTime<Utc>>,
+}
+
+impl Row {
+    fn into_domain(self) -> Result<Charge, StorageError> {
+        let currency: Currency = parsed("charge", "currency", &self.id, &self.currency)?;
+        let state: ChargeState = parsed("charge", "state", &self.id, &self.state)?;
+        Ok(Charge {
+            subject: if self.subject == "invoice" { Subject::Invoice } else { Subject::Purchase },
+            subject_id: self.subject_id,
+            attempt: self.attempt,
+            request: ChargeRequest {
+                key: self.key,
+                amount: Money::from_minor(self.amount, currency),
+                payment_method: self.payment_method,
+                organization: self.organization,
+                reference: self.reference,
+            },
+            state,
+            provider_id: self.provider_id,
+            message: self.message,
+            decline_hard: self.decline_hard,
+            lookups: self.lookups,
+            first_sent_at: self.first_sent_at,
+            id: self.id,
+        })
+    }
+}
+
+/// Columns of a charge.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT organization, id, key, subject, subject_id, reference, attempt, currency, amount, ",
+            "payment_method, state, provider_id, decline_hard, message, lookups, first_sent_at FROM charge ",
+            $condition
+        )
+    };
+}
+
+/// All attempts for an invoice or purchase, in order.
+pub async fn of_subject(
+    tx: &mut Tx,
+    organization: &str,
+    subject_id: &str,
+) -> Result<Vec<Charge>, StorageError> {
+    fetch_all!(
+        tx,
+        Row,
+        select!("WHERE organization = $1 AND subject_id = $2 ORDER BY attempt"),
+        organization,
+        subject_id
+    )
+    .into_iter()
+    .map(Row::into_domain)
+    .collect()
+}
+
+/// Every charge.
+pub async fn all(tx: &mut Tx) -> Result<Vec<Charge>, StorageError> {
+    fetch_all!(tx, Row, select!("ORDER BY organization, id"))
+        .into_iter()
+        .map(Row::into_domain)
+        .collect()
+}
+
+/// Records intents to charge.
+///
+/// # Errors
+/// Another attempt may still take money (the unique index refuses).
+pub async fn intend(
+    tx: &mut Tx,
+    charges: &[Charge],
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    insert!(
+        tx,
+        "INSERT INTO charge (organization, id, key, subject, subject_id, reference, attempt, currency, amount, \
+         payment_method, request_hash, state, decline_hard, lookups, created_at)",
+        "",
+        charges,
+        charge => [
+            charge.request.organization.clone(),
+            charge.id.clone(),
+            charge.request.key.clone(),
+            charge.subject.as_str(),
+            charge.subject_id.clone(),
+            charge.request.reference.clone(),
+            charge.attempt,
+            charge.request.amount.currency().to_string(),
+            charge.request.amount.minor(),
+            charge.request.payment_method.clone(),
+            charge.request.request_hash(),
+            ChargeState::Intended.as_str(),
+            false,
+            0_i64,
+            now,
+        ]
+    );
+    Ok(())
+}
+
+/// One charge.
+pub async fn get(
+    tx: &mut Tx,
+    organization: &str,
+    id: &str,
+) -> Result<Option<Charge>, StorageError> {
+    fetch_optional!(tx, Row, select!("WHERE organization = $1 AND id = $2"), organization, id)
+        .map(Row::into_domain)
+        .transpose()
+}
+
+/// Records that the charge is about to be sent; committed before the socket opens.
+pub async fn mark_sent(
+    tx: &mut Tx,
+    charge: &Charge,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE charge SET state = 'sent', first_sent_at = COALESCE(first_sent_at, $3) \
+         WHERE organization = $1 AND id = $2 AND state IN ('intended', 'sent', 'unknown')",
+        charge.request.organization.clone(),
+        charge.id.clone(),
+        now
+    );
+    Ok(())
+}
+
+/// Records that the provider's answer is not known.
+pub async fn mark_unknown(tx: &mut Tx, charge: &Charge, message: &str) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE charge SET state = 'unknown', message = $3, lookups = lookups + 1 \
+         WHERE organization = $1 AND id = $2 AND state IN ('intended', 'sent', 'unknown')",
+        charge.request.organization.clone(),
+        charge.id.clone(),
+        message.to_owned()
+    );
+    Ok(())
+}
+
+/// Records the provider's word. False: the charge has a final state already.
+pub async fn settle(
+    tx: &mut Tx,
+    charge: &Charge,
+    outcome: &ChargeOutcome,
+    now: DateTime<Utc>,
+) -> Result<bool, StorageError> {
+    let (code, message, hard) = match outcome {
+        ChargeOutcome::Declined { decline, .. } => {
+            (Some(decline.code.clone()), Some(decline.message.clone()), decline.hard)
+        }
+        _ => (None, None, false),
+    };
+    let touched = execute!(
+        tx,
+        "UPDATE charge SET state = $3, provider_id = $4, decline_code = $5, message = $6, decline_hard = $7, \
+         settled_at = $8 WHERE organization = $1 AND id = $2 AND state NOT IN ('succeeded', 'declined')",
+        charge.request.organization.clone(),
+        charge.id.clone(),
+        outcome.state().as_str(),
+        outcome.provider_id().map(str::to_owned),
+        code,
+        message,
+        hard,
+        now
+    );
+    Ok(touched == 1)
+}
+
+/// Money that came in for an invoice.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Payment {
+    /// Whose.
+    pub organization: String,
+    /// Its id.
+    pub id: String,
+    /// For which invoice.
+    pub invoice_id: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// Minor units.
+    pub amount: i64,
+    /// `charge` or `transfer`.
+    pub method: String,
+    /// The provider's id, or the bank's reference.
+    pub reference: String,
+    /// When it came in.
+    pub received_on: NaiveDate,
+}
+
+/// Records a payment.
+pub async fn add_payment(
+    tx: &mut Tx,
+    payment: &Payment,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "INSERT INTO payment (organization, id, invoice_id, currency, amount, method, reference, received_on, \
+         recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        payment.organization.clone(),
+        payment.id.clone(),
+        payment.invoice_id.clone(),
+        payment.currency.clone(),
+        payment.amount,
+        payment.method.clone(),
+        payment.reference.clone(),
+        payment.received_on,
+        now
+    );
+    Ok(())
+}
+
+/// Payments of an invoice, or of all where the id is empty.
+pub async fn payments(
+    tx: &mut Tx,
+    organization: &str,
+    invoice_id: &str,
+) -> Result<Vec<Payment>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Payment,
+        "SELECT organization, id, invoice_id, currency, amount, method, reference, received_on FROM payment \
+         WHERE organization = $1 AND invoice_id = $2 ORDER BY id",
+        organization,
+        invoice_id
+    ))
+}

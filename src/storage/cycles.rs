@@ -1,0 +1,278 @@
+//! Billing cycles: open ones to close, closed ones to read.
+
+use chrono::{DateTime, Duration, Utc};
+
+use super::db::{fetch_all, fetch_optional, insert, on};
+use super::{StorageError, Tx, from_json, parsed, to_json};
+use crate::domain::close::OpenCycle;
+use crate::domain::credits::Credits;
+use crate::domain::cycle::{Bounds, Cycle};
+use crate::domain::plan::CycleTerms;
+use crate::domain::statement::CreditStatement;
+
+/// A stored cycle.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Whose.
+    pub organization: String,
+    /// Cycle, bounds, terms.
+    pub open: OpenCycle,
+    /// Its end plus grace: from then on it is due (D7).
+    pub due_at: DateTime<Utc>,
+    /// Deficit brought from the cycle before.
+    pub deficit_brought: Credits,
+    /// Is it closed?
+    pub closed: bool,
+    /// The final statement of a closed cycle.
+    pub statement: Option<CreditStatement>,
+}
+
+/// A cycle that has ended, with its grace, and is not closed.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Due {
+    /// Whose.
+    pub organization: String,
+    /// Which cycle, as text.
+    pub cycle: String,
+    /// Since when it is due.
+    pub due_at: DateTime<Utc>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    organization: String,
+    cycle: String,
+    starts_at: DateTime<Utc>,
+    ends_at: DateTime<Utc>,
+    due_at: DateTime<Utc>,
+    terms: String,
+    fee_billed: bool,
+    deficit_brought: i64,
+    state: String,
+    statement: Option<String>,
+}
+
+impl Row {
+    fn into_domain(self) -> Result<Stored, StorageError> {
+        let name = format!("{}/{}", self.organization, self.cycle);
+        let terms: CycleTerms = from_json("billing_cycle", "terms", &name, &self.terms)?;
+        let statement = self
+            .statement
+            .as_deref()
+            .map(|text| from_json("billing_cycle", "statement", &name, text))
+            .transpose()?;
+        Ok(Stored {
+            open: OpenCycle {
+                cycle: parsed("billing_cycle", "cycle", &name, &self.cycle)?,
+                bounds: Bounds { starts_at: self.starts_at, ends_at: self.ends_at },
+                terms,
+                fee_billed: self.fee_billed,
+            },
+            organization: self.organization,
+            due_at: self.due_at,
+            deficit_brought: Credits::from_nano(self.deficit_brought),
+            closed: self.state == "closed",
+            statement,
+        })
+    }
+}
+
+/// When a cycle becomes due: its end plus the grace of its own terms (D7).
+#[must_use]
+pub fn due_at(open: &OpenCycle) -> DateTime<Utc> {
+    open.bounds.ends_at + Duration::hours(i64::from(open.terms.grace_hours))
+}
+
+/// Opens cycles, each with the deficit it is brought.
+pub async fn open(
+    tx: &mut Tx,
+    cycles: &[(String, OpenCycle, Credits)],
+) -> Result<(), StorageError> {
+    let mut rows = Vec::with_capacity(cycles.len());
+    for (organization, open, deficit) in cycles {
+        let terms = to_json("billing_cycle", "terms", organization, &open.terms)?;
+        rows.push((organization, open, deficit, terms));
+    }
+    insert!(
+        tx,
+        "INSERT INTO billing_cycle (organization, cycle, starts_at, ends_at, due_at, terms, fee_billed, \
+         deficit_brought, state)",
+        "",
+        rows,
+        row => [
+            row.0.clone(),
+            row.1.cycle.to_string(),
+            row.1.bounds.starts_at,
+            row.1.bounds.ends_at,
+            due_at(row.1),
+            row.3.clone(),
+            row.1.fee_billed,
+            row.2.nano(),
+            "open",
+        ]
+    );
+    Ok(())
+}
+
+/// A cycle to be marked closed.
+#[derive(Debug)]
+pub struct Closed {
+    /// Whose.
+    pub organization: String,
+    /// Which cycle.
+    pub cycle: Cycle,
+    /// Its final statement.
+    pub statement: CreditStatement,
+    /// Is there an invoice?
+    pub invoiced: bool,
+}
+
+/// Marks cycles closed.
+///
+/// # Errors
+/// One of them is not open any more: another worker closed it; nothing remains of the batch.
+pub async fn close(tx: &mut Tx, cycles: &[Closed], now: DateTime<Utc>) -> Result<(), StorageError> {
+    let mut rows = Vec::with_capacity(cycles.len());
+    for closed in cycles {
+        let json = to_json("billing_cycle", "statement", &closed.organization, &closed.statement)?;
+        rows.push((closed, json));
+    }
+    let mut touched = 0;
+    for chunk in rows.chunks(super::db::rows_per_statement(5)) {
+        touched += on!(tx, connection => {
+            let mut builder = sqlx::QueryBuilder::new(
+                "WITH closed (organization, cycle, statement, outcome, closed_at) AS (",
+            );
+            builder.push_values(chunk, |mut values, (closed, json)| {
+                values
+                    .push_bind(closed.organization.clone())
+                    .push_bind(closed.cycle.to_string())
+                    .push_bind(json.clone())
+                    .push_bind(if closed.invoiced { "invoiced" } else { "nothing_to_bill" })
+                    .push_bind(now);
+            });
+            builder.push(
+                ") UPDATE billing_cycle SET state = 'closed', statement = closed.statement, \
+                 outcome = closed.outcome, closed_at = closed.closed_at FROM closed \
+                 WHERE billing_cycle.organization = closed.organization \
+                 AND billing_cycle.cycle = closed.cycle AND billing_cycle.state = 'open'",
+            );
+            builder.build().execute(connection).await?.rows_affected()
+        });
+    }
+    if touched != rows.len() as u64 {
+        return Err(StorageError::Refused(
+            "a cycle was closed by another worker meanwhile".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Columns of a cycle.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT organization, cycle, starts_at, ends_at, due_at, terms, fee_billed, deficit_brought, ",
+            "state, statement FROM billing_cycle ",
+            $condition
+        )
+    };
+}
+
+/// The open cycles of a range of organizations, by organization.
+pub async fn open_in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<Vec<Stored>, StorageError> {
+    fetch_all!(
+        tx,
+        Row,
+        select!("WHERE organization BETWEEN $1 AND $2 AND state = 'open' ORDER BY organization"),
+        first,
+        last
+    )
+    .into_iter()
+    .map(Row::into_domain)
+    .collect()
+}
+
+/// The open cycle of each named organization.
+pub async fn open_of(tx: &mut Tx, organizations: &[String]) -> Result<Vec<Stored>, StorageError> {
+    let mut stored = Vec::with_capacity(organizations.len());
+    for chunk in organizations.chunks(500) {
+        let rows: Vec<Row> = on!(tx, connection => {
+            let mut builder = sqlx::QueryBuilder::new(
+                select!("WHERE state = 'open' AND organization IN ("),
+            );
+            let mut list = builder.separated(", ");
+            for organization in chunk {
+                list.push_bind(organization.clone());
+            }
+            list.push_unseparated(")");
+            builder.build_query_as().fetch_all(connection).await?
+        });
+        for row in rows {
+            stored.push(row.into_domain()?);
+        }
+    }
+    Ok(stored)
+}
+
+/// One cycle of one organization.
+pub async fn get(
+    tx: &mut Tx,
+    organization: &str,
+    cycle: Cycle,
+) -> Result<Option<Stored>, StorageError> {
+    fetch_optional!(
+        tx,
+        Row,
+        select!("WHERE organization = $1 AND cycle = $2"),
+        organization,
+        cycle.to_string()
+    )
+    .map(Row::into_domain)
+    .transpose()
+}
+
+/// All cycles of one organization, oldest first.
+pub async fn all(tx: &mut Tx, organization: &str) -> Result<Vec<Stored>, StorageError> {
+    fetch_all!(tx, Row, select!("WHERE organization = $1 ORDER BY cycle"), organization)
+        .into_iter()
+        .map(Row::into_domain)
+        .collect()
+}
+
+/// Cycles that are due and neither parked nor already planned as a single step, oldest first.
+pub async fn due(tx: &mut Tx, now: DateTime<Utc>) -> Result<Vec<Due>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Due,
+        "SELECT c.organization, c.cycle, c.due_at FROM billing_cycle c \
+         WHERE c.state = 'open' AND c.due_at <= $1 AND NOT EXISTS (SELECT 1 FROM step s \
+         WHERE s.organization = c.organization AND s.kind = 'close' \
+         AND s.state IN ('ready', 'leased', 'parked')) \
+         ORDER BY c.cycle, c.due_at, c.organization",
+        now
+    ))
+}
+
+/// Is the range's chunk allowed to close this organization, or does a step of its own hold it?
+pub async fn held_alone(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    step: &str,
+) -> Result<Vec<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT organization FROM step WHERE kind = 'close' AND state IN ('ready', 'leased', 'parked') \
+         AND organization BETWEEN $1 AND $2 AND id <> $3",
+        first,
+        last,
+        step
+    );
+    Ok(rows.into_iter().map(|(organization,)| organization).collect())
+}

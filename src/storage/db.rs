@@ -1,0 +1,241 @@
+//! Two engines behind one set of statements: the handles, the transactions, the macros.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Postgres, Sqlite, Transaction};
+
+use super::StorageError;
+
+/// A database: an embedded SQLite file or a PostgreSQL server.
+#[derive(Debug, Clone)]
+pub enum Db {
+    /// One writer, few readers.
+    Sqlite {
+        /// The one connection that writes.
+        writer: SqlitePool,
+        /// Connections that only read.
+        readers: SqlitePool,
+    },
+    /// A server.
+    Postgres(PgPool),
+}
+
+/// An open transaction. A task holds at most one, and none across a network call.
+#[derive(Debug)]
+pub enum Tx {
+    /// On SQLite.
+    Sqlite(Transaction<'static, Sqlite>),
+    /// On PostgreSQL.
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// How long a statement waits for another writer before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections that read at the same time on SQLite, or do anything on PostgreSQL.
+const CONNECTIONS: u32 = 8;
+
+impl Db {
+    /// Opens a database by its address: `sqlite:PATH` or `postgres://…`.
+    ///
+    /// # Errors
+    /// It cannot be reached, or its settings would not keep what is committed.
+    pub async fn open(address: &str) -> Result<Self, StorageError> {
+        match address.strip_prefix("sqlite:") {
+            Some(path) => Self::open_sqlite(path).await,
+            None => Self::open_postgres(address).await,
+        }
+    }
+
+    async fn open_sqlite(path: &str) -> Result<Self, StorageError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .statement_cache_capacity(200)
+            .pragma("trusted_schema", "OFF")
+            .pragma("cache_size", "-65536")
+            .optimize_on_close(false, None);
+        let writer =
+            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_lazy_with(options.read_only(true).create_if_missing(false));
+        Ok(Self::Sqlite { writer, readers })
+    }
+
+    async fn open_postgres(address: &str) -> Result<Self, StorageError> {
+        let options = PgConnectOptions::from_str(address)?
+            .application_name("monthend")
+            .options([("lock_timeout", "30s"), ("idle_in_transaction_session_timeout", "120s")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        Ok(Self::Postgres(pool))
+    }
+
+    /// The engine's name: `sqlite` or `postgres`.
+    #[must_use]
+    pub const fn engine(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
+    /// Begins a transaction that writes: immediate on SQLite, so it never fails half-way for a lock.
+    ///
+    /// # Errors
+    /// No connection, or another writer holds the file too long.
+    pub async fn write(&self) -> Result<Tx, StorageError> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Begins a transaction that only reads one snapshot.
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn read(&self) -> Result<Tx, StorageError> {
+        Ok(match self {
+            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(
+                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
+            ),
+        })
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    /// Makes everything durable.
+    ///
+    /// # Errors
+    /// Nothing was committed, or (connection lost) it is not known: the step is claimed again.
+    pub async fn commit(self) -> Result<(), StorageError> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// Undoes everything. Dropping does the same, later.
+    ///
+    /// # Errors
+    /// The connection is lost; the server undoes it by itself.
+    pub async fn rollback(self) -> Result<(), StorageError> {
+        match self {
+            Self::Sqlite(tx) => tx.rollback().await?,
+            Self::Postgres(tx) => tx.rollback().await?,
+        }
+        Ok(())
+    }
+}
+
+/// Expands a body once per engine, with the connection under a name.
+macro_rules! on {
+    ($tx:expr, $connection:ident => $body:expr) => {
+        match $tx {
+            $crate::storage::db::Tx::Sqlite(tx) => {
+                let $connection = &mut **tx;
+                $body
+            }
+            $crate::storage::db::Tx::Postgres(tx) => {
+                let $connection = &mut **tx;
+                $body
+            }
+        }
+    };
+}
+
+/// Runs a statement with its binds; gives the number of rows it touched.
+macro_rules! execute {
+    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::storage::db::on!($tx, connection => {
+            sqlx::query($sql)$(.bind($bind))*.execute(connection).await?.rows_affected()
+        })
+    };
+}
+
+/// All rows of a query, as a `FromRow` type.
+macro_rules! fetch_all {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::storage::db::on!($tx, connection => {
+            sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_all(connection).await?
+        })
+    };
+}
+
+/// The first row of a query, if any, as a `FromRow` type.
+macro_rules! fetch_optional {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::storage::db::on!($tx, connection => {
+            sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_optional(connection).await?
+        })
+    };
+}
+
+/// The one row of a query that always has one, as a `FromRow` type.
+macro_rules! fetch_one {
+    ($tx:expr, $row:ty, $sql:expr $(, $bind:expr)* $(,)?) => {
+        $crate::storage::db::on!($tx, connection => {
+            sqlx::query_as::<_, $row>($sql)$(.bind($bind))*.fetch_one(connection).await?
+        })
+    };
+}
+
+/// Inserts many rows with as few statements as the engines allow.
+///
+/// `insert!(tx, "INSERT INTO t (a, b)", " ON CONFLICT …", rows, row => [row.a, row.b])` gives the number
+/// of rows it touched.
+macro_rules! insert {
+    ($tx:expr, $head:expr, $tail:expr, $rows:expr, $row:ident => [$($bind:expr),+ $(,)?]) => {{
+        let columns = [$(stringify!($bind)),+].len();
+        let rows = $rows;
+        let mut touched = 0_u64;
+        for chunk in rows.chunks($crate::storage::db::rows_per_statement(columns)) {
+            touched += $crate::storage::db::on!($tx, connection => {
+                let mut builder = sqlx::QueryBuilder::new($head);
+                builder.push(" ");
+                builder.push_values(chunk, |mut values, $row| {
+                    $(values.push_bind($bind);)+
+                });
+                builder.push($tail);
+                builder.build().execute(connection).await?.rows_affected()
+            });
+        }
+        touched
+    }};
+}
+
+/// Rows of so many columns that fit one statement: enough to save trips, few enough that the text is
+/// prepared once and used again.
+#[must_use]
+pub fn rows_per_statement(columns: usize) -> usize {
+    const BINDS: usize = 2_000;
+    (BINDS / columns.max(1)).max(1)
+}
+
+pub(crate) use {execute, fetch_all, fetch_one, fetch_optional, insert, on};

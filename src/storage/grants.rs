@@ -1,0 +1,117 @@
+//! Grants and what is left of them.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::db::{fetch_all, insert};
+use super::{StorageError, Tx, parsed};
+use crate::domain::credits::Credits;
+use crate::domain::cycle::Cycle;
+use crate::domain::grant::{Grant, OpenGrant};
+
+#[derive(sqlx::FromRow)]
+struct GrantRow {
+    organization: String,
+    id: String,
+    source: String,
+    cycle: String,
+    granted: i64,
+    granted_at: DateTime<Utc>,
+    last_cycle: Option<String>,
+    expires_at: Option<DateTime<Utc>>,
+    remaining: i64,
+}
+
+impl GrantRow {
+    fn into_domain(self) -> Result<(String, OpenGrant), StorageError> {
+        let name = format!("{}/{}", self.organization, self.id);
+        let last_cycle = self
+            .last_cycle
+            .as_deref()
+            .map(|text| parsed::<Cycle>("credit_grant", "last_cycle", &name, text))
+            .transpose()?;
+        let grant = Grant {
+            source: parsed("credit_grant", "source", &name, &self.source)?,
+            cycle: parsed("credit_grant", "cycle", &name, &self.cycle)?,
+            granted: Credits::from_nano(self.granted),
+            granted_at: self.granted_at,
+            last_cycle,
+            expires_at: self.expires_at,
+            id: self.id,
+        };
+        let remaining = Credits::from_nano(self.remaining);
+        Ok((self.organization, OpenGrant { grant, remaining }))
+    }
+}
+
+/// Stores new grants with their whole amounts left.
+pub async fn add(
+    tx: &mut Tx,
+    grants: &[(String, Grant)],
+    reason: Option<&str>,
+) -> Result<(), StorageError> {
+    insert!(
+        tx,
+        "INSERT INTO credit_grant (organization, id, source, cycle, granted, granted_at, last_cycle, \
+         expires_at, reason)",
+        "",
+        grants,
+        row => [
+            row.0.clone(),
+            row.1.id.clone(),
+            row.1.source.as_str(),
+            row.1.cycle.to_string(),
+            row.1.granted.nano(),
+            row.1.granted_at,
+            row.1.last_cycle.map(|cycle| cycle.to_string()),
+            row.1.expires_at,
+            reason.map(str::to_owned),
+        ]
+    );
+    let balances: Vec<_> = grants
+        .iter()
+        .map(|(organization, grant)| (organization.clone(), grant.id.clone(), grant.granted))
+        .collect();
+    super::ledger::set_remaining(tx, &balances).await
+}
+
+/// Grants with credits left of a range of organizations, by organization.
+pub async fn open(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<OpenGrant>>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        GrantRow,
+        "SELECT g.organization, g.id, g.source, g.cycle, g.granted, g.granted_at, g.last_cycle, \
+         g.expires_at, b.remaining FROM credit_balance b JOIN credit_grant g \
+         ON g.organization = b.organization AND g.id = b.grant_id \
+         WHERE b.organization BETWEEN $1 AND $2 AND b.remaining > 0 ORDER BY g.organization, g.id",
+        first,
+        last
+    );
+    let mut by_organization: HashMap<String, Vec<OpenGrant>> = HashMap::new();
+    for row in rows {
+        let (organization, open) = row.into_domain()?;
+        by_organization.entry(organization).or_default().push(open);
+    }
+    Ok(by_organization)
+}
+
+/// All grants of one organization, used up or not, oldest first.
+pub async fn all(tx: &mut Tx, organization: &str) -> Result<Vec<OpenGrant>, StorageError> {
+    fetch_all!(
+        tx,
+        GrantRow,
+        "SELECT g.organization, g.id, g.source, g.cycle, g.granted, g.granted_at, g.last_cycle, \
+         g.expires_at, COALESCE(b.remaining, -1) AS remaining FROM credit_grant g \
+         LEFT JOIN credit_balance b ON g.organization = b.organization AND g.id = b.grant_id \
+         WHERE g.organization = $1 ORDER BY g.id",
+        organization
+    )
+    .into_iter()
+    .map(|row| row.into_domain().map(|(_, open)| open))
+    .collect()
+}

@@ -1,0 +1,441 @@
+//! Invoices from draft to settled, their gapless numbers, and the documents made of them.
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::db::{execute, fetch_all, fetch_one, fetch_optional, insert, on};
+use super::{StorageError, Tx, from_json, parsed, to_json};
+use crate::domain::cycle::Cycle;
+use crate::domain::ids;
+use crate::domain::invoice::{InvoiceDocument, InvoiceDraft, InvoiceHeader, InvoiceStatus};
+use crate::domain::money::{Currency, Money};
+
+/// Payment status of an invoice: words of the command line.
+pub mod payment_status {
+    /// Nothing has to be paid.
+    pub const NOT_REQUIRED: &str = "not_required";
+    /// Waits for a charge or a transfer.
+    pub const DUE: &str = "due";
+    /// The charge is under way.
+    pub const PROCESSING: &str = "processing";
+    /// Paid in full.
+    pub const PAID: &str = "paid";
+    /// The charge was declined.
+    pub const DECLINED: &str = "declined";
+    /// The customer must confirm the charge.
+    pub const NEEDS_ACTION: &str = "needs_action";
+    /// Accepted by the provider, settles later.
+    pub const PENDING: &str = "pending";
+    /// The provider's answer is not known; it is looked up.
+    pub const UNKNOWN: &str = "unknown";
+}
+
+/// An invoice's row: what lists and steps need, without the document.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Row {
+    /// Whose.
+    pub organization: String,
+    /// Its id.
+    pub id: String,
+    /// Its cycle, as text.
+    pub cycle: String,
+    /// See [`InvoiceStatus`].
+    pub status: String,
+    /// See [`payment_status`].
+    pub payment_status: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// Minor units.
+    pub subtotal: i64,
+    /// Minor units.
+    pub tax: i64,
+    /// Minor units.
+    pub total: i64,
+    /// Minor units.
+    pub prepaid: i64,
+    /// Minor units.
+    pub amount_due: i64,
+    /// The number, once issued.
+    pub number: Option<String>,
+    /// Its date, once issued.
+    pub issued_on: Option<NaiveDate>,
+    /// Path of the PDF inside the documents folder, once rendered.
+    pub pdf: Option<String>,
+    /// Path of the CSV inside the documents folder, once rendered.
+    pub csv: Option<String>,
+}
+
+impl Row {
+    /// The currency.
+    pub fn currency(&self) -> Result<Currency, StorageError> {
+        parsed("invoice", "currency", &self.id, &self.currency)
+    }
+
+    /// An amount of this invoice.
+    pub fn money(&self, minor: i64) -> Result<Money, StorageError> {
+        Ok(Money::from_minor(minor, self.currency()?))
+    }
+
+    /// The status.
+    pub fn status(&self) -> Result<InvoiceStatus, StorageError> {
+        parsed("invoice", "status", &self.id, &self.status)
+    }
+}
+
+/// The id of an organization's invoice for a cycle: there is only one.
+#[must_use]
+pub fn cycle_invoice_id(organization: &str, cycle: Cycle, ends_at: DateTime<Utc>) -> String {
+    ids::derived("inv", ends_at, &[organization, &cycle.to_string()])
+}
+
+/// Stores drafts.
+pub async fn add_drafts(tx: &mut Tx, drafts: &[InvoiceDraft]) -> Result<(), StorageError> {
+    let mut rows = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let json = to_json("invoice", "draft", &draft.organization, draft)?;
+        rows.push((draft, cycle_invoice_id(&draft.organization, draft.cycle, draft.ends_at), json));
+    }
+    insert!(
+        tx,
+        "INSERT INTO invoice (organization, id, cycle, status, payment_status, currency, subtotal, tax, total, \
+         prepaid, amount_due, draft)",
+        "",
+        rows,
+        row => [
+            row.0.organization.clone(),
+            row.1.clone(),
+            row.0.cycle.to_string(),
+            InvoiceStatus::Draft.as_str(),
+            payment_status::DUE,
+            row.0.currency.to_string(),
+            row.0.subtotal.minor(),
+            row.0.tax.minor(),
+            row.0.total.minor(),
+            row.0.prepaid.minor(),
+            row.0.amount_due.minor(),
+            row.2.clone(),
+        ]
+    );
+    Ok(())
+}
+
+/// A draft as stored, to be issued.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct DraftRow {
+    /// Whose.
+    pub organization: String,
+    /// Its id.
+    pub id: String,
+    /// The draft's exact text, part of the content hash.
+    pub draft: String,
+}
+
+impl DraftRow {
+    /// The draft.
+    pub fn draft(&self) -> Result<InvoiceDraft, StorageError> {
+        from_json("invoice", "draft", &self.id, &self.draft)
+    }
+}
+
+/// Drafts of a cycle of a range of organizations, in order of the organizations.
+pub async fn drafts(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    cycle: Cycle,
+) -> Result<Vec<DraftRow>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        DraftRow,
+        "SELECT organization, id, draft FROM invoice WHERE organization BETWEEN $1 AND $2 AND cycle = $3 \
+         AND status = 'draft' ORDER BY organization",
+        first,
+        last,
+        cycle.to_string()
+    ))
+}
+
+/// Takes `count` numbers of a series; gives the first. The row lock orders issuers, and a rollback
+/// gives the numbers back: no gaps.
+pub async fn take_numbers(tx: &mut Tx, series: &str, count: i64) -> Result<i64, StorageError> {
+    let (last,) = fetch_one!(
+        tx,
+        (i64,),
+        "INSERT INTO series (name, last) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE \
+         SET last = series.last + excluded.last RETURNING last",
+        series,
+        count
+    );
+    Ok(last - count + 1)
+}
+
+/// An invoice to be issued.
+#[derive(Debug)]
+pub struct Issued {
+    /// Whose.
+    pub organization: String,
+    /// Its id.
+    pub id: String,
+    /// Its series.
+    pub series: String,
+    /// Its place in the series.
+    pub series_number: i64,
+    /// What issuing adds.
+    pub header: InvoiceHeader,
+    /// The header's exact text.
+    pub header_json: String,
+    /// Hash over header and draft.
+    pub content_hash: String,
+    /// Nothing is left to pay.
+    pub settled: bool,
+}
+
+/// Freezes drafts with number, header and hash.
+///
+/// # Errors
+/// One of them is not a draft any more; nothing remains of the batch.
+pub async fn issue(
+    tx: &mut Tx,
+    invoices: &[Issued],
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    let mut touched = 0;
+    for chunk in invoices.chunks(super::db::rows_per_statement(11)) {
+        touched += on!(tx, connection => {
+            let mut builder = sqlx::QueryBuilder::new(
+                "WITH issued (organization, id, status, payment_status, series, series_number, number, \
+                 issued_on, issued_at, header, content_hash) AS (",
+            );
+            builder.push_values(chunk, |mut values, invoice| {
+                values
+                    .push_bind(invoice.organization.clone())
+                    .push_bind(invoice.id.clone())
+                    .push_bind(if invoice.settled { "settled" } else { "issued" })
+                    .push_bind(if invoice.settled {
+                        payment_status::NOT_REQUIRED
+                    } else {
+                        payment_status::DUE
+                    })
+                    .push_bind(invoice.series.clone())
+                    .push_bind(invoice.series_number)
+                    .push_bind(invoice.header.number.clone())
+                    .push_bind(invoice.header.issued_on)
+                    .push_bind(now)
+                    .push_bind(invoice.header_json.clone())
+                    .push_bind(invoice.content_hash.clone());
+            });
+            builder.push(
+                ") UPDATE invoice SET status = issued.status, payment_status = issued.payment_status, \
+                 series = issued.series, series_number = issued.series_number, number = issued.number, \
+                 issued_on = issued.issued_on, issued_at = issued.issued_at, header = issued.header, \
+                 content_hash = issued.content_hash FROM issued \
+                 WHERE invoice.organization = issued.organization AND invoice.id = issued.id \
+                 AND invoice.status = 'draft'",
+            );
+            builder.build().execute(connection).await?.rows_affected()
+        });
+    }
+    if touched != invoices.len() as u64 {
+        return Err(StorageError::Refused(
+            "an invoice was issued by another worker meanwhile".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Columns of an invoice with its documents.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT i.organization, i.id, i.cycle, i.status, i.payment_status, i.currency, i.subtotal, i.tax, ",
+            "i.total, i.prepaid, i.amount_due, i.number, i.issued_on, p.path AS pdf, c.path AS csv ",
+            "FROM invoice i ",
+            "LEFT JOIN artifact p ON p.organization = i.organization AND p.invoice_id = i.id AND p.kind = 'pdf' ",
+            "LEFT JOIN artifact c ON c.organization = i.organization AND c.invoice_id = i.id AND c.kind = 'csv' ",
+            $condition
+        )
+    };
+}
+
+/// Invoices of an organization, a cycle, or all, by number; drafts last.
+pub async fn list(
+    tx: &mut Tx,
+    organization: Option<&str>,
+    cycle: Option<Cycle>,
+) -> Result<Vec<Row>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Row,
+        select!(
+            "WHERE ($1 = '' OR i.organization = $1) AND ($2 = '' OR i.cycle = $2) \
+             ORDER BY i.number IS NULL, i.series, i.series_number, i.organization"
+        ),
+        organization.unwrap_or_default(),
+        cycle.map(|cycle| cycle.to_string()).unwrap_or_default()
+    ))
+}
+
+/// Issued invoices of a cycle of a range of organizations, in order of the organizations.
+pub async fn issued_in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    cycle: Cycle,
+) -> Result<Vec<Row>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Row,
+        select!(
+            "WHERE i.organization BETWEEN $1 AND $2 AND i.cycle = $3 AND i.number IS NOT NULL \
+             ORDER BY i.organization"
+        ),
+        first,
+        last,
+        cycle.to_string()
+    ))
+}
+
+/// The invoice with a number.
+pub async fn by_number(tx: &mut Tx, number: &str) -> Result<Option<Row>, StorageError> {
+    Ok(fetch_optional!(tx, Row, select!("WHERE i.number = $1"), number))
+}
+
+/// The invoice with an id.
+pub async fn get(tx: &mut Tx, organization: &str, id: &str) -> Result<Option<Row>, StorageError> {
+    Ok(fetch_optional!(
+        tx,
+        Row,
+        select!("WHERE i.organization = $1 AND i.id = $2"),
+        organization,
+        id
+    ))
+}
+
+/// The stored texts of an issued invoice.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct DocumentRow {
+    /// Whose.
+    pub organization: String,
+    /// Its id.
+    pub id: String,
+    /// Draft text.
+    pub draft: String,
+    /// Header text.
+    pub header: String,
+    /// Hash over both.
+    pub content_hash: String,
+}
+
+impl DocumentRow {
+    /// The document.
+    pub fn document(&self) -> Result<InvoiceDocument, StorageError> {
+        Ok(InvoiceDocument {
+            header: from_json("invoice", "header", &self.id, &self.header)?,
+            draft: from_json("invoice", "draft", &self.id, &self.draft)?,
+        })
+    }
+}
+
+/// Documents of a cycle's issued invoices of a range of organizations.
+pub async fn documents(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    cycle: Cycle,
+) -> Result<Vec<DocumentRow>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        DocumentRow,
+        "SELECT organization, id, draft, header, content_hash FROM invoice \
+         WHERE organization BETWEEN $1 AND $2 AND cycle = $3 AND number IS NOT NULL ORDER BY organization",
+        first,
+        last,
+        cycle.to_string()
+    ))
+}
+
+/// The document of one issued invoice.
+pub async fn document(
+    tx: &mut Tx,
+    organization: &str,
+    id: &str,
+) -> Result<Option<DocumentRow>, StorageError> {
+    Ok(fetch_optional!(
+        tx,
+        DocumentRow,
+        "SELECT organization, id, draft, header, content_hash FROM invoice \
+         WHERE organization = $1 AND id = $2 AND number IS NOT NULL",
+        organization,
+        id
+    ))
+}
+
+/// A stored document file.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Artifact {
+    /// Whose.
+    pub organization: String,
+    /// Of which invoice.
+    pub invoice_id: String,
+    /// `pdf` or `csv`.
+    pub kind: String,
+    /// Path inside the documents folder.
+    pub path: String,
+    /// Hash of the bytes.
+    pub sha256: String,
+    /// Number of bytes.
+    pub length: i64,
+}
+
+/// Records files that are on disk and synced.
+pub async fn add_artifacts(tx: &mut Tx, artifacts: &[Artifact]) -> Result<(), StorageError> {
+    insert!(
+        tx,
+        "INSERT INTO artifact (organization, invoice_id, kind, path, sha256, length)",
+        " ON CONFLICT (organization, invoice_id, kind) DO NOTHING",
+        artifacts,
+        row => [
+            row.organization.clone(),
+            row.invoice_id.clone(),
+            row.kind.clone(),
+            row.path.clone(),
+            row.sha256.clone(),
+            row.length,
+        ]
+    );
+    Ok(())
+}
+
+/// The files of one invoice.
+pub async fn artifacts(
+    tx: &mut Tx,
+    organization: &str,
+    invoice_id: &str,
+) -> Result<Vec<Artifact>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Artifact,
+        "SELECT organization, invoice_id, kind, path, sha256, length FROM artifact \
+         WHERE organization = $1 AND invoice_id = $2 ORDER BY kind DESC",
+        organization,
+        invoice_id
+    ))
+}
+
+/// Sets where an invoice stands.
+pub async fn set_status(
+    tx: &mut Tx,
+    organization: &str,
+    id: &str,
+    status: InvoiceStatus,
+    payment_status: &str,
+) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE invoice SET status = $3, payment_status = $4 WHERE organization = $1 AND id = $2",
+        organization,
+        id,
+        status.as_str(),
+        payment_status
+    );
+    Ok(())
+}

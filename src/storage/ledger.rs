@@ -1,0 +1,255 @@
+//! Posting facts to organizations' chains, and reading chains back.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::db::{fetch_all, insert};
+use super::{StorageError, Tx, parsed};
+use crate::domain::credits::Credits;
+use crate::domain::ledger::{Account, Entry, Head, LedgerTransaction, Posting, Unit};
+
+/// Facts to post for one organization, in order.
+#[derive(Debug)]
+pub struct Postings {
+    /// Whose chain.
+    pub organization: String,
+    /// What to post.
+    pub postings: Vec<Posting>,
+}
+
+/// Heads of chains by organization, as read under their lock.
+#[derive(Debug, Default)]
+pub struct Heads(HashMap<String, Head>);
+
+#[derive(sqlx::FromRow)]
+struct HeadRow {
+    organization: String,
+    seq: i64,
+    hash: String,
+}
+
+/// Locks organizations against each other's writes: everything that reads a balance to change it
+/// comes through here first. SQLite has one writer already.
+pub async fn lock(tx: &mut Tx, first: &str, last: &str) -> Result<(), StorageError> {
+    if let Tx::Postgres(tx) = tx {
+        sqlx::query(
+            "SELECT id FROM organization WHERE id BETWEEN $1 AND $2 ORDER BY id FOR UPDATE",
+        )
+        .bind(first)
+        .bind(last)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Locks the named organizations; see [`lock`].
+pub async fn lock_these(tx: &mut Tx, organizations: &[String]) -> Result<(), StorageError> {
+    if let Tx::Postgres(tx) = tx {
+        sqlx::query("SELECT id FROM organization WHERE id = ANY($1) ORDER BY id FOR UPDATE")
+            .bind(organizations)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The heads of the chains of a range of organizations.
+pub async fn heads(tx: &mut Tx, first: &str, last: &str) -> Result<Heads, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        HeadRow,
+        "SELECT organization, seq, hash FROM ledger_head WHERE organization BETWEEN $1 AND $2",
+        first,
+        last
+    );
+    let heads =
+        rows.into_iter().map(|row| (row.organization, Head { seq: row.seq, hash: row.hash }));
+    Ok(Heads(heads.collect()))
+}
+
+/// Numbers, chains and stores facts. The organizations are locked and their heads just read.
+///
+/// # Errors
+/// A fact that was posted before is refused by its key; nothing of the batch remains.
+pub async fn post(
+    tx: &mut Tx,
+    batch: Vec<Postings>,
+    heads: &Heads,
+    recorded_at: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    let mut transactions = Vec::with_capacity(batch.len() * 2);
+    let mut new_heads = Vec::with_capacity(batch.len());
+    for Postings { organization, postings } in batch {
+        let mut head =
+            heads.0.get(&organization).cloned().unwrap_or(Head { seq: 0, hash: String::new() });
+        for posting in postings {
+            let transaction = posting
+                .seal(&organization, &head, recorded_at)
+                .map_err(|error| StorageError::Refused(error.to_string()))?;
+            head = transaction.head();
+            transactions.push(transaction);
+        }
+        new_heads.push((organization, head));
+    }
+    store(tx, &transactions).await?;
+    insert!(
+        tx,
+        "INSERT INTO ledger_head (organization, seq, hash)",
+        " ON CONFLICT (organization) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
+        new_heads,
+        row => [row.0.clone(), row.1.seq, row.1.hash.clone()]
+    );
+    Ok(())
+}
+
+/// Posts facts of one organization.
+pub async fn post_for(
+    tx: &mut Tx,
+    organization: &str,
+    postings: Vec<Posting>,
+    recorded_at: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    let heads = heads(tx, organization, organization).await?;
+    let batch = vec![Postings { organization: organization.to_owned(), postings }];
+    post(tx, batch, &heads, recorded_at).await
+}
+
+async fn store(tx: &mut Tx, transactions: &[LedgerTransaction]) -> Result<(), StorageError> {
+    insert!(
+        tx,
+        "INSERT INTO ledger_transaction (organization, seq, kind, key, cycle, effective_at, recorded_at, \
+         previous_hash, hash)",
+        "",
+        transactions,
+        t => [
+            t.organization.clone(),
+            t.seq,
+            t.kind.clone(),
+            t.key.clone(),
+            t.cycle.to_string(),
+            t.effective_at,
+            t.recorded_at,
+            t.previous_hash.clone(),
+            t.hash.clone(),
+        ]
+    );
+    let entries: Vec<(&LedgerTransaction, i64, &Entry)> = transactions
+        .iter()
+        .flat_map(|t| t.entries.iter().zip(1_i64..).map(move |(entry, line)| (t, line, entry)))
+        .collect();
+    insert!(
+        tx,
+        "INSERT INTO ledger_entry (organization, seq, line, account, grant_id, unit, amount)",
+        "",
+        entries,
+        row => [
+            row.0.organization.clone(),
+            row.0.seq,
+            row.1,
+            row.2.account.as_str(),
+            row.2.grant.clone(),
+            row.2.unit.to_string(),
+            row.2.amount,
+        ]
+    );
+    Ok(())
+}
+
+/// Adds what was posted outside a close to the derived balances of grants.
+pub async fn set_remaining(
+    tx: &mut Tx,
+    rows: &[(String, String, Credits)],
+) -> Result<(), StorageError> {
+    insert!(
+        tx,
+        "INSERT INTO credit_balance (organization, grant_id, remaining)",
+        " ON CONFLICT (organization, grant_id) DO UPDATE SET remaining = excluded.remaining",
+        rows,
+        row => [row.0.clone(), row.1.clone(), row.2.nano()]
+    );
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct TransactionRow {
+    organization: String,
+    seq: i64,
+    kind: String,
+    key: String,
+    cycle: String,
+    effective_at: DateTime<Utc>,
+    recorded_at: DateTime<Utc>,
+    previous_hash: String,
+    hash: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct EntryRow {
+    seq: i64,
+    account: String,
+    grant_id: Option<String>,
+    unit: String,
+    amount: i64,
+}
+
+/// One organization's chain, in order.
+///
+/// # Errors
+/// A row that does not convert is named.
+pub async fn chain(
+    tx: &mut Tx,
+    organization: &str,
+) -> Result<Vec<LedgerTransaction>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        TransactionRow,
+        "SELECT organization, seq, kind, key, cycle, effective_at, recorded_at, previous_hash, hash \
+         FROM ledger_transaction WHERE organization = $1 ORDER BY seq",
+        organization
+    );
+    let mut entries: HashMap<i64, Vec<Entry>> = HashMap::new();
+    for row in fetch_all!(
+        tx,
+        EntryRow,
+        "SELECT seq, account, grant_id, unit, amount FROM ledger_entry WHERE organization = $1 \
+         ORDER BY seq, line",
+        organization
+    ) {
+        let name = format!("{organization}/{}", row.seq);
+        entries.entry(row.seq).or_default().push(Entry {
+            account: parsed::<Account>("ledger_entry", "account", &name, &row.account)?,
+            grant: row.grant_id,
+            unit: parsed::<Unit>("ledger_entry", "unit", &name, &row.unit)?,
+            amount: row.amount,
+        });
+    }
+    rows.into_iter()
+        .map(|row| {
+            let name = format!("{}/{}", row.organization, row.seq);
+            Ok(LedgerTransaction {
+                cycle: parsed("ledger_transaction", "cycle", &name, &row.cycle)?,
+                entries: entries.remove(&row.seq).unwrap_or_default(),
+                organization: row.organization,
+                seq: row.seq,
+                kind: row.kind,
+                key: row.key,
+                effective_at: row.effective_at,
+                recorded_at: row.recorded_at,
+                previous_hash: row.previous_hash,
+                hash: row.hash,
+            })
+        })
+        .collect()
+}
+
+/// Organizations that have a chain but no row of their own, and heads without a chain: none, ever.
+pub async fn orphan_heads(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT organization FROM ledger_head WHERE organization NOT IN (SELECT id FROM organization)"
+    );
+    Ok(rows.into_iter().map(|(organization,)| organization).collect())
+}

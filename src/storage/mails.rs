@@ -1,0 +1,104 @@
+//! The outbox of mails: a row per recipient, made in the transaction of the fact it tells (M4).
+
+use chrono::{DateTime, Utc};
+
+use super::db::{execute, fetch_all, fetch_optional, insert};
+use super::{StorageError, Tx};
+
+/// A mail to one recipient.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Mail {
+    /// Whose.
+    pub organization: String,
+    /// Its id.
+    pub id: String,
+    /// Derived from what it tells and to whom: at most one mail per key.
+    pub key: String,
+    /// `invoice`, `receipt` or `payment_failed`.
+    pub kind: String,
+    /// The invoice or purchase it tells about.
+    pub subject_id: String,
+    /// What it tells, as JSON, frozen with the fact.
+    pub facts: String,
+    /// All recipients, separated by `;`, for the To header.
+    pub recipients: String,
+    /// The one this mail goes to.
+    pub recipient: String,
+    /// `ready` or `sent`.
+    pub state: String,
+    /// When the fact happened; the mail's date.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Records mails; a key that is there already is left alone.
+pub async fn add(tx: &mut Tx, mails: &[Mail]) -> Result<(), StorageError> {
+    insert!(
+        tx,
+        "INSERT INTO mail (organization, id, key, kind, subject_id, facts, recipients, recipient, state, created_at)",
+        " ON CONFLICT (organization, key) DO NOTHING",
+        mails,
+        mail => [
+            mail.organization.clone(),
+            mail.id.clone(),
+            mail.key.clone(),
+            mail.kind.clone(),
+            mail.subject_id.clone(),
+            mail.facts.clone(),
+            mail.recipients.clone(),
+            mail.recipient.clone(),
+            "ready",
+            mail.created_at,
+        ]
+    );
+    Ok(())
+}
+
+/// One mail.
+pub async fn get(tx: &mut Tx, organization: &str, id: &str) -> Result<Option<Mail>, StorageError> {
+    Ok(fetch_optional!(
+        tx,
+        Mail,
+        "SELECT organization, id, key, kind, subject_id, facts, recipients, recipient, state, created_at \
+         FROM mail WHERE organization = $1 AND id = $2",
+        organization,
+        id
+    ))
+}
+
+/// Marks a mail as accepted by the server.
+pub async fn mark_sent(
+    tx: &mut Tx,
+    organization: &str,
+    id: &str,
+    message_id: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE mail SET state = 'sent', message_id = $3, sent_at = $4 \
+         WHERE organization = $1 AND id = $2 AND state = 'ready'",
+        organization,
+        id,
+        message_id.to_owned(),
+        now
+    );
+    Ok(())
+}
+
+/// Mails that are not sent and that no step will send: none at rest (M1).
+pub async fn stranded(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT m.id FROM mail m WHERE m.state = 'ready' AND NOT EXISTS (SELECT 1 FROM step s \
+         WHERE s.kind = 'mail' AND s.organization = m.organization AND s.subject = m.id \
+         AND s.state <> 'done') ORDER BY m.id"
+    );
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// How many mails there are.
+pub async fn count(tx: &mut Tx) -> Result<i64, StorageError> {
+    let rows = fetch_all!(tx, (i64,), "SELECT CAST(COUNT(*) AS BIGINT) FROM mail");
+    Ok(rows.first().map_or(0, |(count,)| *count))
+}

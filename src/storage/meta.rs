@@ -1,0 +1,54 @@
+//! Facts about this deployment: its id, its mode, the latest instant it worked at.
+
+use chrono::{DateTime, Utc};
+
+use super::db::{execute, fetch_optional};
+use super::{StorageError, Tx, damaged};
+
+/// Names of the stored facts.
+pub mod names {
+    /// Random id of this deployment, part of every derived key.
+    pub const DEPLOYMENT: &str = "deployment";
+    /// `test` or `live`.
+    pub const MODE: &str = "mode";
+    /// The latest instant at which work was done; a clock behind it is refused.
+    pub const HIGH_WATER: &str = "high_water_at";
+}
+
+/// A stored fact.
+pub async fn get(tx: &mut Tx, name: &str) -> Result<Option<String>, StorageError> {
+    let row = fetch_optional!(tx, (String,), "SELECT value FROM meta WHERE name = $1", name);
+    Ok(row.map(|(value,)| value))
+}
+
+/// Stores a fact unless it is there; gives what is stored then.
+pub async fn get_or_set(tx: &mut Tx, name: &str, value: &str) -> Result<String, StorageError> {
+    execute!(
+        tx,
+        "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+        name,
+        value
+    );
+    Ok(get(tx, name).await?.unwrap_or_else(|| value.to_owned()))
+}
+
+/// The latest instant at which work was done.
+pub async fn high_water(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageError> {
+    let Some(text) = get(tx, names::HIGH_WATER).await? else { return Ok(None) };
+    DateTime::parse_from_rfc3339(&text)
+        .map(|at| Some(at.with_timezone(&Utc)))
+        .map_err(|error| damaged("meta", "value", names::HIGH_WATER, error))
+}
+
+/// Raises the latest instant; never lowers it.
+pub async fn raise_high_water(tx: &mut Tx, at: DateTime<Utc>) -> Result<(), StorageError> {
+    let text = at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    execute!(
+        tx,
+        "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE \
+         SET value = excluded.value WHERE meta.value < excluded.value",
+        names::HIGH_WATER,
+        text
+    );
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! The database room: rows to domain values and back, on SQLite and PostgreSQL.
+//!
+//! Invariants: each statement is static text beside its binds; no arithmetic on amounts in SQL but
+//! sums that are cast and checked; no `now()`; every write happens in a caller's transaction.
+
+pub mod audit;
+pub mod catalog;
+pub mod charges;
+pub mod cycles;
+pub mod db;
+pub mod grants;
+pub mod invoices;
+pub mod ledger;
+pub mod mails;
+pub mod meta;
+pub mod migrations;
+pub mod organizations;
+pub mod purchases;
+pub mod quarantine;
+pub mod runs;
+pub mod steps;
+pub mod usage;
+
+pub use db::{Db, Tx};
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The engine refused or could not be reached.
+    #[error("database: {0}")]
+    Engine(#[from] sqlx::Error),
+    /// The schema is not this program's.
+    #[error("database schema: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// A stored value is not what it must be.
+    #[error(
+        "{table}.{column} of {row}: {problem}; the stored data is damaged, run `monthend verify`"
+    )]
+    Damaged {
+        /// Which table.
+        table: &'static str,
+        /// Which column.
+        column: &'static str,
+        /// Which row.
+        row: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Another worker finished this step, or its lease ran out: nothing was written.
+    #[error("step {0} was taken over by another worker; nothing was written")]
+    Fenced(String),
+    /// A fact was posted before.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl StorageError {
+    /// Is it worth trying the whole transaction again?
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Engine(sqlx::Error::Database(error)) => {
+                let code = error.code().unwrap_or_default();
+                // SQLite BUSY and LOCKED (any flavour); PostgreSQL serialization, deadlock, lock timeout, shutdown.
+                let sqlite = code.parse::<i64>().is_ok_and(|code| matches!(code & 0xFF, 5 | 6));
+                (sqlite && code.len() < 5)
+                    || matches!(code.as_ref(), "40001" | "40P01" | "55P03" | "57P01" | "57P03")
+            }
+            Self::Engine(
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed,
+            ) => true,
+            _ => false,
+        }
+    }
+
+    /// Is it a unique key that already exists?
+    #[must_use]
+    pub fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Engine(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+}
+
+/// Reads a stored text as a domain value; names table, column and row where it is none.
+pub(crate) fn parsed<T>(
+    table: &'static str,
+    column: &'static str,
+    row: &str,
+    text: &str,
+) -> Result<T, StorageError>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| damaged(table, column, row, error))
+}
+
+/// Reads a stored JSON text as a domain value.
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(
+    table: &'static str,
+    column: &'static str,
+    row: &str,
+    text: &str,
+) -> Result<T, StorageError> {
+    serde_json::from_str(text).map_err(|error| damaged(table, column, row, error))
+}
+
+/// A domain value as JSON text; the types stored cannot fail to serialize, their maps have text keys.
+pub(crate) fn to_json<T: serde::Serialize>(
+    table: &'static str,
+    column: &'static str,
+    row: &str,
+    value: &T,
+) -> Result<String, StorageError> {
+    serde_json::to_string(value).map_err(|error| damaged(table, column, row, error))
+}
+
+pub(crate) fn damaged(
+    table: &'static str,
+    column: &'static str,
+    row: &str,
+    problem: impl std::fmt::Display,
+) -> StorageError {
+    StorageError::Damaged { table, column, row: row.to_owned(), problem: problem.to_string() }
+}

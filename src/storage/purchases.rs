@@ -1,0 +1,209 @@
+//! Purchases of credits: asked for, paid, granted.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::db::{execute, fetch_all, fetch_optional};
+use super::{StorageError, Tx, parsed};
+use crate::domain::close::PaidPurchase;
+use crate::domain::credits::Credits;
+use crate::domain::cycle::Cycle;
+use crate::domain::money::{Currency, Money};
+
+/// A stored purchase.
+#[derive(Debug, Clone)]
+pub struct Purchase {
+    /// Whose.
+    pub organization: String,
+    /// Its id.
+    pub id: String,
+    /// The package, if it was one.
+    pub package: Option<String>,
+    /// The package's name on documents.
+    pub package_name: Option<String>,
+    /// How many credits.
+    pub credits: Credits,
+    /// Net price.
+    pub net: Money,
+    /// Tax on it.
+    pub tax: Money,
+    /// `open`, `paid` or `declined`.
+    pub state: String,
+    /// The cycle it was paid in.
+    pub cycle: Option<Cycle>,
+    /// The grant it led to.
+    pub grant: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    organization: String,
+    id: String,
+    package: Option<String>,
+    package_name: Option<String>,
+    credits: i64,
+    currency: String,
+    net: i64,
+    tax: i64,
+    state: String,
+    cycle: Option<String>,
+    grant_id: Option<String>,
+}
+
+impl Row {
+    fn into_domain(self) -> Result<Purchase, StorageError> {
+        let currency: Currency = parsed("purchase", "currency", &self.id, &self.currency)?;
+        let cycle = self
+            .cycle
+            .as_deref()
+            .map(|text| parsed::<Cycle>("purchase", "cycle", &self.id, text))
+            .transpose()?;
+        Ok(Purchase {
+            organization: self.organization,
+            id: self.id,
+            package: self.package,
+            package_name: self.package_name,
+            credits: Credits::from_nano(self.credits),
+            net: Money::from_minor(self.net, currency),
+            tax: Money::from_minor(self.tax, currency),
+            state: self.state,
+            cycle,
+            grant: self.grant_id,
+        })
+    }
+}
+
+/// Columns of a purchase.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT organization, id, package, package_name, credits, currency, net, tax, state, cycle, grant_id ",
+            "FROM purchase ",
+            $condition
+        )
+    };
+}
+
+/// Records what a customer wants to buy.
+pub async fn add(tx: &mut Tx, purchase: &Purchase, now: DateTime<Utc>) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "INSERT INTO purchase (organization, id, package, package_name, credits, currency, net, tax, state, \
+         created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'open', $9)",
+        purchase.organization.clone(),
+        purchase.id.clone(),
+        purchase.package.clone(),
+        purchase.package_name.clone(),
+        purchase.credits.nano(),
+        purchase.net.currency().to_string(),
+        purchase.net.minor(),
+        purchase.tax.minor(),
+        now
+    );
+    Ok(())
+}
+
+/// One purchase.
+pub async fn get(
+    tx: &mut Tx,
+    organization: &str,
+    id: &str,
+) -> Result<Option<Purchase>, StorageError> {
+    fetch_optional!(tx, Row, select!("WHERE organization = $1 AND id = $2"), organization, id)
+        .map(Row::into_domain)
+        .transpose()
+}
+
+/// All purchases of an organization, oldest first.
+pub async fn all(tx: &mut Tx, organization: &str) -> Result<Vec<Purchase>, StorageError> {
+    fetch_all!(tx, Row, select!("WHERE organization = $1 ORDER BY id"), organization)
+        .into_iter()
+        .map(Row::into_domain)
+        .collect()
+}
+
+/// Purchases paid in a cycle, or still open, of one organization: their tax is rounded together.
+pub async fn counted_in(
+    tx: &mut Tx,
+    organization: &str,
+    cycle: Cycle,
+) -> Result<Vec<Purchase>, StorageError> {
+    fetch_all!(
+        tx,
+        Row,
+        select!("WHERE organization = $1 AND state = 'paid' AND cycle = $2 ORDER BY id"),
+        organization,
+        cycle.to_string()
+    )
+    .into_iter()
+    .map(Row::into_domain)
+    .collect()
+}
+
+/// Marks a purchase paid: it led to a grant in a cycle. False: it was not open.
+pub async fn mark_paid(
+    tx: &mut Tx,
+    purchase: &Purchase,
+    cycle: Cycle,
+    grant: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, StorageError> {
+    let touched = execute!(
+        tx,
+        "UPDATE purchase SET state = 'paid', cycle = $3, grant_id = $4, paid_at = $5 \
+         WHERE organization = $1 AND id = $2 AND state = 'open'",
+        purchase.organization.clone(),
+        purchase.id.clone(),
+        cycle.to_string(),
+        grant.to_owned(),
+        now
+    );
+    Ok(touched == 1)
+}
+
+/// Marks a purchase declined.
+pub async fn mark_declined(tx: &mut Tx, purchase: &Purchase) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE purchase SET state = 'declined' WHERE organization = $1 AND id = $2 AND state = 'open'",
+        purchase.organization.clone(),
+        purchase.id.clone()
+    );
+    Ok(())
+}
+
+/// Purchases paid in a cycle of a range of organizations, as the close takes them.
+pub async fn paid_in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    cycle: Cycle,
+) -> Result<HashMap<String, Vec<PaidPurchase>>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        Row,
+        select!(
+            "WHERE organization BETWEEN $1 AND $2 AND cycle = $3 AND state = 'paid' ORDER BY id"
+        ),
+        first,
+        last,
+        cycle.to_string()
+    );
+    let mut by_organization: HashMap<String, Vec<PaidPurchase>> = HashMap::new();
+    for row in rows {
+        let purchase = row.into_domain()?;
+        let gross = purchase
+            .net
+            .plus(purchase.tax)
+            .map_err(|error| StorageError::Refused(format!("purchase {}: {error}", purchase.id)))?;
+        by_organization.entry(purchase.organization).or_default().push(PaidPurchase {
+            id: purchase.id,
+            package: purchase.package_name,
+            credits: purchase.credits,
+            net: purchase.net,
+            gross,
+        });
+    }
+    Ok(by_organization)
+}

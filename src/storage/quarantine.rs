@@ -1,0 +1,103 @@
+//! Input rows that were set aside with a reason, until somebody mends the cause and retries them.
+
+use chrono::{DateTime, Utc};
+
+use super::db::{execute, fetch_all, insert};
+use super::{StorageError, Tx};
+use crate::domain::ids;
+
+/// A row to set aside.
+#[derive(Debug, Clone)]
+pub struct Rejected {
+    /// Which file, by its name.
+    pub file: String,
+    /// Which line of it.
+    pub line: i64,
+    /// Whose, where it could be read.
+    pub organization: Option<String>,
+    /// The row itself, as a JSON object, so that it can be read again alone.
+    pub raw: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A row that is set aside.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Row {
+    /// Its id.
+    pub id: String,
+    /// Which file.
+    pub file: String,
+    /// Which line.
+    pub line: i64,
+    /// Whose.
+    pub organization: Option<String>,
+    /// The row.
+    pub raw: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub received_at: DateTime<Utc>,
+}
+
+/// Sets rows aside; a row that is set aside already is not set aside twice.
+pub async fn add(tx: &mut Tx, rows: &[Rejected], now: DateTime<Utc>) -> Result<(), StorageError> {
+    let rows: Vec<(&Rejected, String, String)> = rows
+        .iter()
+        .map(|row| {
+            let hash = ids::sha256_hex(row.raw.as_bytes());
+            let id = ids::derived("qrn", now, &[&row.file, &row.line.to_string(), &hash]);
+            (row, hash, id)
+        })
+        .collect();
+    insert!(
+        tx,
+        "INSERT INTO usage_quarantine (id, file, line, organization, raw, raw_hash, reason, state, received_at)",
+        " ON CONFLICT DO NOTHING",
+        rows,
+        row => [
+            row.2.clone(),
+            row.0.file.clone(),
+            row.0.line,
+            row.0.organization.clone(),
+            row.0.raw.clone(),
+            row.1.clone(),
+            row.0.reason.clone(),
+            "open",
+            now,
+        ]
+    );
+    Ok(())
+}
+
+/// Rows that are set aside, oldest first.
+pub async fn open(tx: &mut Tx) -> Result<Vec<Row>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Row,
+        "SELECT id, file, line, organization, raw, reason, received_at FROM usage_quarantine \
+         WHERE state = 'open' ORDER BY received_at, file, line, id"
+    ))
+}
+
+/// Marks a row as accepted after all.
+pub async fn resolve(tx: &mut Tx, id: &str, now: DateTime<Utc>) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE usage_quarantine SET state = 'resolved', resolved_at = $2 WHERE id = $1 AND state = 'open'",
+        id.to_owned(),
+        now
+    );
+    Ok(())
+}
+
+/// Notes why a row was refused again.
+pub async fn refuse_again(tx: &mut Tx, id: &str, reason: &str) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE usage_quarantine SET reason = $2 WHERE id = $1 AND state = 'open'",
+        id.to_owned(),
+        reason.to_owned()
+    );
+    Ok(())
+}

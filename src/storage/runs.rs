@@ -1,0 +1,164 @@
+//! Runs: one per job and due instant.
+
+use chrono::{DateTime, Utc};
+
+use super::db::{execute, fetch_all, fetch_optional};
+use super::{StorageError, Tx};
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// Which job.
+    pub job: String,
+    /// Which cycle, as text; empty: not about a cycle.
+    pub cycle: String,
+    /// When it became due.
+    pub due_at: DateTime<Utc>,
+    /// `open`, `done` or `attention`.
+    pub state: String,
+    /// `schedule`, or who started it and why.
+    pub cause: String,
+    /// How often work was planned into it; guards two planners at once.
+    pub plans: i64,
+}
+
+/// How many steps of a run stand where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct Counts {
+    /// Finished.
+    pub done: i64,
+    /// Waiting for a person.
+    pub parked: i64,
+    /// Waiting for their time or a worker.
+    pub waiting: i64,
+}
+
+/// Makes a run unless it is there; gives what is stored.
+pub async fn get_or_create(
+    tx: &mut Tx,
+    run: &Run,
+    now: DateTime<Utc>,
+) -> Result<Run, StorageError> {
+    execute!(
+        tx,
+        "INSERT INTO run (id, job, cycle, due_at, state, cause, plans, created_at) \
+         VALUES ($1, $2, $3, $4, 'open', $5, 0, $6) ON CONFLICT (job, cycle, due_at) DO NOTHING",
+        run.id.clone(),
+        run.job.clone(),
+        run.cycle.clone(),
+        run.due_at,
+        run.cause.clone(),
+        now
+    );
+    let stored = fetch_optional!(
+        tx,
+        Run,
+        "SELECT id, job, cycle, due_at, state, cause, plans FROM run \
+         WHERE job = $1 AND cycle = $2 AND due_at = $3",
+        run.job.clone(),
+        run.cycle.clone(),
+        run.due_at
+    );
+    stored.ok_or_else(|| StorageError::Refused(format!("run {} vanished", run.id)))
+}
+
+/// Takes the right to plan work into a run. False: another planner was faster.
+pub async fn begin_plan(tx: &mut Tx, run: &Run) -> Result<bool, StorageError> {
+    let touched = execute!(
+        tx,
+        "UPDATE run SET plans = plans + 1, state = 'open', finished_at = NULL WHERE id = $1 AND plans = $2",
+        run.id.clone(),
+        run.plans
+    );
+    Ok(touched == 1)
+}
+
+/// One run.
+pub async fn get(tx: &mut Tx, id: &str) -> Result<Option<Run>, StorageError> {
+    Ok(fetch_optional!(
+        tx,
+        Run,
+        "SELECT id, job, cycle, due_at, state, cause, plans FROM run WHERE id = $1",
+        id
+    ))
+}
+
+/// The run of a job at a due instant.
+pub async fn at(
+    tx: &mut Tx,
+    job: &str,
+    due_at: DateTime<Utc>,
+) -> Result<Option<Run>, StorageError> {
+    Ok(fetch_optional!(
+        tx,
+        Run,
+        "SELECT id, job, cycle, due_at, state, cause, plans FROM run WHERE job = $1 AND due_at = $2",
+        job,
+        due_at
+    ))
+}
+
+/// All runs, latest due first.
+pub async fn all(tx: &mut Tx) -> Result<Vec<Run>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Run,
+        "SELECT id, job, cycle, due_at, state, cause, plans FROM run ORDER BY due_at DESC, id DESC"
+    ))
+}
+
+/// Runs of a job and cycle, oldest due first.
+pub async fn of_cycle(tx: &mut Tx, job: &str, cycle: &str) -> Result<Vec<Run>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Run,
+        "SELECT id, job, cycle, due_at, state, cause, plans FROM run WHERE job = $1 AND cycle = $2 \
+         ORDER BY due_at, id",
+        job,
+        cycle
+    ))
+}
+
+/// Where the steps of a run stand.
+pub async fn counts(tx: &mut Tx, id: &str) -> Result<Counts, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        Counts,
+        "SELECT CAST(COALESCE(SUM(CASE WHEN state = 'done' THEN 1 ELSE 0 END), 0) AS BIGINT) AS done, \
+         CAST(COALESCE(SUM(CASE WHEN state = 'parked' THEN 1 ELSE 0 END), 0) AS BIGINT) AS parked, \
+         CAST(COALESCE(SUM(CASE WHEN state IN ('ready', 'leased') THEN 1 ELSE 0 END), 0) AS BIGINT) AS waiting \
+         FROM step WHERE run_id = $1",
+        id
+    );
+    Ok(row.unwrap_or_default())
+}
+
+/// Sets the state that a run's steps give; open runs only, so a finished one is not touched again.
+pub async fn refresh(tx: &mut Tx, id: &str, now: DateTime<Utc>) -> Result<Counts, StorageError> {
+    let counts = counts(tx, id).await?;
+    let state = match counts {
+        Counts { waiting: 0, parked: 0, .. } => "done",
+        Counts { waiting: 0, .. } => "attention",
+        _ => "open",
+    };
+    execute!(
+        tx,
+        "UPDATE run SET state = $2, finished_at = $3 WHERE id = $1 AND state <> $2",
+        id,
+        state,
+        (state == "done").then_some(now)
+    );
+    Ok(counts)
+}
+
+/// Runs that are not done.
+pub async fn unfinished(tx: &mut Tx) -> Result<Vec<Run>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Run,
+        "SELECT id, job, cycle, due_at, state, cause, plans FROM run WHERE state <> 'done' \
+         ORDER BY due_at, id"
+    ))
+}

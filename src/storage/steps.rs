@@ -1,0 +1,287 @@
+//! Steps: the one work table. Claimed by compare-and-set, finished only by their own epoch.
+
+use chrono::{DateTime, Utc};
+
+use super::db::{execute, fetch_all, fetch_optional, insert, on};
+use super::{StorageError, Tx};
+
+/// A step as a worker sees it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Step {
+    /// Its id.
+    pub id: String,
+    /// The run it belongs to.
+    pub run_id: String,
+    /// Which kind: the name of a file in `jobs/steps`.
+    pub kind: String,
+    /// Lower ranks go first.
+    pub rank: i64,
+    /// Place among steps of one kind.
+    pub ordinal: i64,
+    /// The organization, where the step is about one alone.
+    pub organization: Option<String>,
+    /// First organization of the range it covers.
+    pub first_organization: String,
+    /// Last organization of the range it covers.
+    pub last_organization: String,
+    /// How many organizations that are.
+    pub organizations: i64,
+    /// The charge, mail or file it is about.
+    pub subject: Option<String>,
+    /// `ready`, `leased`, `done` or `parked`.
+    pub state: String,
+    /// Raised by every claim; a late worker's does not match.
+    pub epoch: i64,
+    /// How often it was claimed.
+    pub attempts: i64,
+    /// Not before this instant.
+    pub next_at: DateTime<Utc>,
+    /// Why it waits or is parked.
+    pub error: Option<String>,
+}
+
+/// Adds steps; one that is there already is left alone.
+pub async fn add(tx: &mut Tx, steps: &[Step], now: DateTime<Utc>) -> Result<(), StorageError> {
+    insert!(
+        tx,
+        "INSERT INTO step (id, run_id, kind, rank, ordinal, organization, first_organization, \
+         last_organization, organizations, subject, state, epoch, attempts, next_at, error, created_at)",
+        " ON CONFLICT (id) DO NOTHING",
+        steps,
+        step => [
+            step.id.clone(),
+            step.run_id.clone(),
+            step.kind.clone(),
+            step.rank,
+            step.ordinal,
+            step.organization.clone(),
+            step.first_organization.clone(),
+            step.last_organization.clone(),
+            step.organizations,
+            step.subject.clone(),
+            step.state.clone(),
+            step.epoch,
+            step.attempts,
+            step.next_at,
+            step.error.clone(),
+            now,
+        ]
+    );
+    Ok(())
+}
+
+/// What a claim writes and asks for.
+#[derive(Debug, Clone)]
+pub struct Claim<'a> {
+    /// Who claims: unique per process.
+    pub owner: &'a str,
+    /// Now.
+    pub now: DateTime<Utc>,
+    /// Until when the claim holds.
+    pub lease_until: DateTime<Utc>,
+    /// Ranks up to and including this one.
+    pub max_rank: i64,
+    /// At most so many, all of one rank.
+    pub limit: i64,
+    /// Only this run; none: any.
+    pub run: Option<&'a str>,
+}
+
+/// The claim, with what makes concurrent claimers skip each other's rows on PostgreSQL.
+macro_rules! claim {
+    ($skip:literal) => {
+        concat!(
+            "UPDATE step SET state = 'leased', owner = $1, lease_until = $3, epoch = epoch + 1, ",
+            "attempts = attempts + 1 WHERE id IN (SELECT id FROM step WHERE ",
+            "((state = 'ready' AND next_at <= $2) OR (state = 'leased' AND lease_until <= $2)) ",
+            "AND rank <= $4 AND ($6 = '' OR run_id = $6) ",
+            "ORDER BY rank, ordinal, id LIMIT $5 ",
+            $skip,
+            ") RETURNING id, run_id, kind, rank, ordinal, organization, first_organization, ",
+            "last_organization, organizations, subject, state, epoch, attempts, next_at, error"
+        )
+    };
+}
+
+/// Claims due steps, lowest rank first. All claimed steps have the rank of the first.
+pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Step>, StorageError> {
+    let Some((rank,)) = fetch_optional!(
+        tx,
+        (i64,),
+        "SELECT rank FROM step WHERE ((state = 'ready' AND next_at <= $1) OR (state = 'leased' \
+         AND lease_until <= $1)) AND rank <= $2 AND ($3 = '' OR run_id = $3) \
+         ORDER BY rank, ordinal, id LIMIT 1",
+        claim.now,
+        claim.max_rank,
+        claim.run.unwrap_or_default()
+    ) else {
+        return Ok(Vec::new());
+    };
+    let sql = match tx {
+        Tx::Sqlite(_) => claim!(""),
+        Tx::Postgres(_) => claim!("FOR UPDATE SKIP LOCKED"),
+    };
+    let mut steps = fetch_all!(
+        tx,
+        Step,
+        sql,
+        claim.owner,
+        claim.now,
+        claim.lease_until,
+        rank,
+        claim.limit,
+        claim.run.unwrap_or_default()
+    );
+    steps.sort_by(|a, b| (a.rank, a.ordinal, &a.id).cmp(&(b.rank, b.ordinal, &b.id)));
+    Ok(steps)
+}
+
+/// Marks a step done, in the transaction of its facts.
+///
+/// # Errors
+/// [`StorageError::Fenced`]: the step is not this worker's any more; roll everything back.
+pub async fn finish(tx: &mut Tx, step: &Step, now: DateTime<Utc>) -> Result<(), StorageError> {
+    let touched = execute!(
+        tx,
+        "UPDATE step SET state = 'done', owner = NULL, lease_until = NULL, error = NULL, finished_at = $3 \
+         WHERE id = $1 AND epoch = $2 AND state = 'leased'",
+        step.id.clone(),
+        step.epoch,
+        now
+    );
+    if touched == 1 { Ok(()) } else { Err(StorageError::Fenced(step.id.clone())) }
+}
+
+/// Checks that a step is still this worker's, and keeps it so for the rest of the transaction.
+///
+/// # Errors
+/// [`StorageError::Fenced`].
+pub async fn hold(
+    tx: &mut Tx,
+    step: &Step,
+    lease_until: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    let touched = execute!(
+        tx,
+        "UPDATE step SET lease_until = $3 WHERE id = $1 AND epoch = $2 AND state = 'leased'",
+        step.id.clone(),
+        step.epoch,
+        lease_until
+    );
+    if touched == 1 { Ok(()) } else { Err(StorageError::Fenced(step.id.clone())) }
+}
+
+/// Gives a step back, to be tried again at an instant.
+pub async fn release(
+    tx: &mut Tx,
+    step: &Step,
+    next_at: DateTime<Utc>,
+    error: Option<&str>,
+) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE step SET state = 'ready', owner = NULL, lease_until = NULL, next_at = $3, error = $4 \
+         WHERE id = $1 AND epoch = $2 AND state = 'leased'",
+        step.id.clone(),
+        step.epoch,
+        next_at,
+        error.map(str::to_owned)
+    );
+    Ok(())
+}
+
+/// Sets a step aside for a person, with a reason.
+pub async fn park(tx: &mut Tx, step: &Step, reason: &str) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE step SET state = 'parked', owner = NULL, lease_until = NULL, error = $3 \
+         WHERE id = $1 AND epoch = $2 AND state = 'leased'",
+        step.id.clone(),
+        step.epoch,
+        reason.to_owned()
+    );
+    Ok(())
+}
+
+/// Lets parked steps of a run (of one organization, or all) go again; gives how many.
+pub async fn unpark(
+    tx: &mut Tx,
+    run: &str,
+    organization: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<u64, StorageError> {
+    Ok(execute!(
+        tx,
+        "UPDATE step SET state = 'ready', next_at = $3, attempts = 0 WHERE run_id = $1 AND state = 'parked' \
+         AND ($2 = '' OR organization = $2)",
+        run,
+        organization.unwrap_or_default(),
+        now
+    ))
+}
+
+/// Columns of a step.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, run_id, kind, rank, ordinal, organization, first_organization, last_organization, ",
+            "organizations, subject, state, epoch, attempts, next_at, error FROM step ",
+            $condition
+        )
+    };
+}
+
+/// All steps of a run, in order.
+pub async fn of_run(tx: &mut Tx, run: &str) -> Result<Vec<Step>, StorageError> {
+    Ok(fetch_all!(tx, Step, select!("WHERE run_id = $1 ORDER BY rank, ordinal, id"), run))
+}
+
+/// Steps of a run that are waiting, leased or parked, of one kind.
+pub async fn unfinished(tx: &mut Tx, run: &str, kind: &str) -> Result<Vec<Step>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Step,
+        select!("WHERE run_id = $1 AND kind = $2 AND state <> 'done' ORDER BY ordinal, id"),
+        run,
+        kind
+    ))
+}
+
+/// All parked steps.
+pub async fn parked(tx: &mut Tx) -> Result<Vec<Step>, StorageError> {
+    Ok(fetch_all!(tx, Step, select!("WHERE state = 'parked' ORDER BY run_id, rank, ordinal, id")))
+}
+
+/// The earliest instant at which a waiting step may go.
+pub async fn next_wake(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (Option<DateTime<Utc>>,),
+        "SELECT MIN(next_at) FROM step WHERE state = 'ready'"
+    );
+    Ok(row.and_then(|(at,)| at))
+}
+
+/// Which of these subjects have a step that is not done.
+pub async fn has_unfinished_subject(
+    tx: &mut Tx,
+    organization: &str,
+    subject: &str,
+) -> Result<bool, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (String,),
+        "SELECT id FROM step WHERE organization = $1 AND subject = $2 AND state <> 'done' LIMIT 1",
+        organization,
+        subject
+    );
+    Ok(row.is_some())
+}
+
+/// Makes waiting steps of a run claimable now, for a person who does not want to wait.
+pub async fn hurry(tx: &mut Tx, run: &str, now: DateTime<Utc>) -> Result<u64, StorageError> {
+    let sql = "UPDATE step SET next_at = $2 WHERE run_id = $1 AND state = 'ready' AND next_at > $2";
+    Ok(on!(tx, connection => {
+        sqlx::query(sql).bind(run).bind(now).execute(connection).await?.rows_affected()
+    }))
+}

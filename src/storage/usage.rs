@@ -1,0 +1,315 @@
+//! Usage events, stored once, and the roll-ups the close reads.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::db::{fetch_all, insert, on};
+use super::{StorageError, Tx, parsed, to_json};
+use crate::domain::credits::{Credits, CreditsError};
+use crate::domain::cycle::Cycle;
+use crate::domain::invoice::UsageSummary;
+use crate::domain::rating::Rating;
+use crate::domain::usage::UsageEvent;
+
+/// A rated event, ready to be stored.
+#[derive(Debug)]
+pub struct RatedEvent {
+    /// What was used.
+    pub event: UsageEvent,
+    /// What it costs.
+    pub rating: Rating,
+    /// Its own cycle.
+    pub cycle: Cycle,
+    /// The open cycle that bills it; differs for late use (D7).
+    pub billed_cycle: Cycle,
+    /// Its day in the organization's zone.
+    pub day: NaiveDate,
+    /// Hash of its content.
+    pub content_hash: String,
+}
+
+/// What became of an event that was offered for storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// It is new and was stored.
+    New,
+    /// The same event is there already: nothing to do.
+    Duplicate,
+    /// Another event is there under the same organization, source and id.
+    Conflict,
+}
+
+#[derive(sqlx::FromRow)]
+struct KeyRow {
+    organization: String,
+    source: String,
+    event_id: String,
+    content_hash: String,
+    batch: String,
+}
+
+/// Stores events that are not there yet, and tells for each what became of it.
+///
+/// `events` name each key at most once; `batch` names this call and no other.
+pub async fn add_events(
+    tx: &mut Tx,
+    events: &[RatedEvent],
+    batch: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<Stored>, StorageError> {
+    let mut rows = Vec::with_capacity(events.len());
+    for rated in events {
+        let name = &rated.event.id;
+        let quantities: BTreeMap<&str, String> = rated
+            .event
+            .quantities
+            .iter()
+            .map(|(dimension, quantity)| {
+                (dimension.as_str(), crate::domain::decimal::text(*quantity))
+            })
+            .collect();
+        let quantities = to_json("usage_event", "quantities", name, &quantities)?;
+        let components = to_json("usage_event", "components", name, &rated.rating.components)?;
+        rows.push((rated, quantities, components));
+    }
+    let touched = insert!(
+        tx,
+        "INSERT INTO usage_event (organization, source, event_id, at, cycle, billed_cycle, day, meter, \
+         project, member, environment, model, supplier, job, quantities, components, credits, \
+         content_hash, batch, recorded_at)",
+        " ON CONFLICT (organization, source, event_id) DO NOTHING",
+        rows,
+        row => [
+            row.0.event.organization.clone(),
+            row.0.event.source.clone(),
+            row.0.event.id.clone(),
+            row.0.event.at,
+            row.0.cycle.to_string(),
+            row.0.billed_cycle.to_string(),
+            row.0.day,
+            row.0.event.meter.clone(),
+            row.0.event.project.clone(),
+            row.0.event.member.clone(),
+            row.0.event.environment.clone(),
+            row.0.event.model.clone(),
+            row.0.event.supplier.clone(),
+            row.0.event.job.clone(),
+            row.1.clone(),
+            row.2.clone(),
+            row.0.rating.credits.nano(),
+            row.0.content_hash.clone(),
+            batch.to_owned(),
+            now,
+        ]
+    );
+    if touched == events.len() as u64 {
+        return Ok(vec![Stored::New; events.len()]);
+    }
+    compare(tx, events, batch).await
+}
+
+/// Reads back what is stored under the keys of `events`.
+async fn compare(
+    tx: &mut Tx,
+    events: &[RatedEvent],
+    batch: &str,
+) -> Result<Vec<Stored>, StorageError> {
+    let mut stored: HashMap<(String, String, String), (String, String)> = HashMap::new();
+    for chunk in events.chunks(super::db::rows_per_statement(3)) {
+        let rows: Vec<KeyRow> = on!(tx, connection => {
+            let mut builder = sqlx::QueryBuilder::new(
+                "SELECT organization, source, event_id, content_hash, batch FROM usage_event \
+                 WHERE (organization, source, event_id) IN (",
+            );
+            builder.push_values(chunk, |mut values, rated| {
+                values
+                    .push_bind(rated.event.organization.clone())
+                    .push_bind(rated.event.source.clone())
+                    .push_bind(rated.event.id.clone());
+            });
+            builder.push(")");
+            builder.build_query_as().fetch_all(connection).await?
+        });
+        for row in rows {
+            stored.insert(
+                (row.organization, row.source, row.event_id),
+                (row.content_hash, row.batch),
+            );
+        }
+    }
+    Ok(events
+        .iter()
+        .map(|rated| {
+            let event = &rated.event;
+            let key = (event.organization.clone(), event.source.clone(), event.id.clone());
+            match stored.get(&key) {
+                Some((_, stored_in)) if stored_in == batch => Stored::New,
+                Some((hash, _)) if *hash == rated.content_hash => Stored::Duplicate,
+                _ => Stored::Conflict,
+            }
+        })
+        .collect())
+}
+
+/// The key of a roll-up.
+type RollupKey<'a> =
+    (&'a str, Cycle, Cycle, NaiveDate, &'a str, &'a str, &'a str, &'a str, &'a str, &'a str);
+
+/// Adds new events to the roll-ups, in the transaction that stored them.
+pub async fn roll_up<'a>(
+    tx: &mut Tx,
+    events: impl Iterator<Item = &'a RatedEvent>,
+) -> Result<(), StorageError> {
+    let mut sums: BTreeMap<RollupKey<'_>, (i64, Credits)> = BTreeMap::new();
+    for rated in events {
+        let event = &rated.event;
+        let key = (
+            event.organization.as_str(),
+            rated.billed_cycle,
+            rated.cycle,
+            rated.day,
+            event.meter.as_str(),
+            event.project.as_str(),
+            event.member.as_str(),
+            event.environment.as_str(),
+            event.model.as_str(),
+            event.supplier.as_str(),
+        );
+        let sum = sums.entry(key).or_default();
+        sum.0 += 1;
+        sum.1 = sum.1.plus(rated.rating.credits).map_err(|error: CreditsError| {
+            StorageError::Refused(format!("organization {}: {error}", event.organization))
+        })?;
+    }
+    let rows: Vec<(RollupKey<'_>, (i64, Credits))> = sums.into_iter().collect();
+    insert!(
+        tx,
+        "INSERT INTO usage_rollup (organization, billed_cycle, cycle, day, meter, project, member, \
+         environment, model, supplier, events, credits)",
+        " ON CONFLICT (organization, billed_cycle, cycle, day, meter, project, member, environment, model, \
+          supplier) DO UPDATE SET events = usage_rollup.events + excluded.events, \
+          credits = usage_rollup.credits + excluded.credits",
+        rows,
+        row => [
+            row.0.0.to_owned(),
+            row.0.1.to_string(),
+            row.0.2.to_string(),
+            row.0.3,
+            row.0.4.to_owned(),
+            row.0.5.to_owned(),
+            row.0.6.to_owned(),
+            row.0.7.to_owned(),
+            row.0.8.to_owned(),
+            row.0.9.to_owned(),
+            row.1.0,
+            row.1.1.nano(),
+        ]
+    );
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct SummaryRow {
+    organization: String,
+    cycle: String,
+    meter: String,
+    events: i64,
+    credits: i64,
+}
+
+impl SummaryRow {
+    fn into_domain(self) -> Result<(String, UsageSummary), StorageError> {
+        let cycle = parsed("usage_rollup", "cycle", &self.organization, &self.cycle)?;
+        let summary = UsageSummary {
+            cycle,
+            meter: self.meter,
+            events: self.events,
+            credits: Credits::from_nano(self.credits),
+        };
+        Ok((self.organization, summary))
+    }
+}
+
+/// Rated use that a cycle bills, by own cycle and meter, of a range of organizations.
+pub async fn summaries(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    billed_cycle: Cycle,
+) -> Result<HashMap<String, Vec<UsageSummary>>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        SummaryRow,
+        "SELECT organization, cycle, meter, CAST(SUM(events) AS BIGINT) AS events, \
+         CAST(SUM(credits) AS BIGINT) AS credits FROM usage_rollup \
+         WHERE organization BETWEEN $1 AND $2 AND billed_cycle = $3 \
+         GROUP BY organization, cycle, meter ORDER BY organization, cycle, meter",
+        first,
+        last,
+        billed_cycle.to_string()
+    );
+    let mut by_organization: HashMap<String, Vec<UsageSummary>> = HashMap::new();
+    for row in rows {
+        let (organization, summary) = row.into_domain()?;
+        by_organization.entry(organization).or_default().push(summary);
+    }
+    Ok(by_organization)
+}
+
+/// Rated use not yet taken by a close: all roll-ups billed in a cycle from `first_open` on.
+pub async fn unbilled(
+    tx: &mut Tx,
+    organization: &str,
+    first_open: Cycle,
+) -> Result<Credits, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (i64,),
+        "SELECT CAST(COALESCE(SUM(credits), 0) AS BIGINT) FROM usage_rollup \
+         WHERE organization = $1 AND billed_cycle >= $2",
+        organization,
+        first_open.to_string()
+    );
+    Ok(Credits::from_nano(rows.first().map_or(0, |(credits,)| *credits)))
+}
+
+/// Where a roll-up and the events it should sum differ.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct RollupDifference {
+    /// Whose.
+    pub organization: String,
+    /// Billed in which cycle.
+    pub billed_cycle: String,
+    /// Sum of the events.
+    pub events_credits: i64,
+    /// Sum of the roll-ups.
+    pub rollup_credits: i64,
+    /// Number of events.
+    pub events: i64,
+    /// Number the roll-ups say.
+    pub rollup_events: i64,
+}
+
+/// Recomputes the roll-ups from the events; gives where they differ.
+pub async fn rollup_differences(tx: &mut Tx) -> Result<Vec<RollupDifference>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        RollupDifference,
+        "SELECT organization, billed_cycle, CAST(SUM(ec) AS BIGINT) AS events_credits, \
+         CAST(SUM(rc) AS BIGINT) AS rollup_credits, CAST(SUM(en) AS BIGINT) AS events, \
+         CAST(SUM(rn) AS BIGINT) AS rollup_events FROM (\
+         SELECT organization, billed_cycle, cycle, day, meter, project, member, environment, model, supplier, \
+         credits AS ec, 1 AS en, 0 AS rc, 0 AS rn FROM usage_event UNION ALL \
+         SELECT organization, billed_cycle, cycle, day, meter, project, member, environment, model, supplier, \
+         0, 0, credits, events FROM usage_rollup) AS both_sides \
+         GROUP BY organization, billed_cycle, cycle, day, meter, project, member, environment, model, supplier \
+         HAVING SUM(ec) <> SUM(rc) OR SUM(en) <> SUM(rn) ORDER BY organization, billed_cycle"
+    ))
+}
+
+/// How many events are stored.
+pub async fn count(tx: &mut Tx) -> Result<i64, StorageError> {
+    let rows = fetch_all!(tx, (i64,), "SELECT CAST(COUNT(*) AS BIGINT) FROM usage_event");
+    Ok(rows.first().map_or(0, |(count,)| *count))
+}
