@@ -303,7 +303,7 @@ CREATE TABLE mail (
     key TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('invoice', 'receipt', 'payment_failed')),
     subject_id TEXT NOT NULL,
-    facts TEXT NOT NULL,
+    charge_id TEXT,
     recipients TEXT NOT NULL,
     recipient TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('ready', 'sent')),

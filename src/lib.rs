@@ -6,5 +6,9 @@
 //! ```
 
 pub mod clock;
+pub mod documents;
 pub mod domain;
+pub mod intake;
+pub mod mail;
+pub mod payments;
 pub mod storage;

@@ -12,7 +12,7 @@ use super::credits::{Credits, CreditsError};
 use super::cycle::{Bounds, Cycle};
 use super::grant::{Grant, OpenGrant, Source};
 use super::ids;
-use super::invoice::{self, InvoiceDraft, InvoiceError, UsageSummary};
+use super::invoice::{self, InvoiceDraft, InvoiceError, Prepaid, UsageSummary};
 use super::invoice_lines;
 use super::ledger::{self, Account, Entry, Posting};
 use super::money::Money;
@@ -311,7 +311,9 @@ fn draft(
     if lines.is_empty() && input.usage.is_empty() {
         return Ok(None);
     }
-    let prepaid = Money::total(currency, input.purchases.iter().map(|purchase| purchase.gross))?;
+    let gross = Money::total(currency, input.purchases.iter().map(|purchase| purchase.gross))?;
+    let net = Money::total(currency, input.purchases.iter().map(|purchase| purchase.net))?;
+    let prepaid = Prepaid { gross, tax: gross.minus(net)? };
     let totals = invoice::totals(&lines, currency, input.tax_percent, prepaid)?;
     Ok(Some(InvoiceDraft {
         organization: input.organization.clone(),
@@ -325,7 +327,7 @@ fn draft(
         subtotal: totals.subtotal,
         tax: totals.tax,
         total: totals.total,
-        prepaid,
+        prepaid: gross,
         amount_due: totals.amount_due,
         statement: statement.clone(),
         usage: input.usage.clone(),

@@ -147,27 +147,40 @@ pub struct Totals {
     pub amount_due: Money,
 }
 
+/// What was paid before the invoice was drawn up, by purchases that are lines of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prepaid {
+    /// Net and tax.
+    pub gross: Money,
+    /// The tax in it, as it was charged.
+    pub tax: Money,
+}
+
 /// Computes the totals; one organization has one tax rate.
 ///
+/// Tax is rounded once on the document's sum. It is never less than the tax already charged with
+/// purchases, so a rate that fell during the cycle cannot leave a negative amount due.
+///
 /// # Errors
-/// Out of range, or prepaid above the total.
+/// Out of range, or more prepaid than the total.
 pub fn totals(
     lines: &[InvoiceLine],
     currency: Currency,
     tax_percent: Decimal,
-    prepaid: Money,
+    prepaid: Prepaid,
 ) -> Result<Totals, InvoiceError> {
     let subtotal = Money::total(currency, lines.iter().map(|line| line.amount))?;
-    let tax = rounding::tax(subtotal, tax_percent)?;
-    let tax_subtotals = if tax_percent.is_zero() {
+    let rounded = rounding::tax(subtotal, tax_percent)?;
+    let tax = if rounded.minor() < prepaid.tax.minor() { prepaid.tax } else { rounded };
+    let tax_subtotals = if tax_percent.is_zero() && tax.is_zero() {
         Vec::new()
     } else {
         vec![TaxSubtotal { percent: tax_percent, taxable: subtotal, amount: tax }]
     };
     let total = subtotal.plus(tax)?;
-    let amount_due = total.minus(prepaid)?;
+    let amount_due = total.minus(prepaid.gross)?;
     if amount_due.minor() < 0 {
-        return Err(InvoiceError::Overpaid { prepaid, total });
+        return Err(InvoiceError::Overpaid { prepaid: prepaid.gross, total });
     }
     Ok(Totals { subtotal, tax_subtotals, tax, total, amount_due })
 }
@@ -304,7 +317,9 @@ mod tests {
     fn tax_is_computed_once_on_the_document_sum() {
         let lines = [line("0.03"), line("0.03"), line("0.03")];
         let nineteen = Decimal::from(19);
-        let totals = totals(&lines, Currency::USD, nineteen, Money::zero(Currency::USD)).unwrap();
+        let nothing = Money::zero(Currency::USD);
+        let prepaid = Prepaid { gross: nothing, tax: nothing };
+        let totals = totals(&lines, Currency::USD, nineteen, prepaid).unwrap();
         assert_eq!(totals.subtotal.amount_text(), "0.09");
         assert_eq!(totals.tax.amount_text(), "0.02");
         assert_eq!(totals.total.amount_text(), "0.11");
@@ -312,7 +327,8 @@ mod tests {
 
     #[test]
     fn prepaid_above_total_is_refused() {
-        let prepaid = Money::parse("2.00", Currency::USD).unwrap();
+        let gross = Money::parse("2.00", Currency::USD).unwrap();
+        let prepaid = Prepaid { gross, tax: Money::zero(Currency::USD) };
         assert!(matches!(
             totals(&[line("1.00")], Currency::USD, Decimal::ZERO, prepaid),
             Err(InvoiceError::Overpaid { .. })

@@ -302,3 +302,11 @@ pub async fn payments(
         invoice_id
     ))
 }
+
+impl Payment {
+    /// The amount.
+    pub fn money(&self) -> Result<Money, StorageError> {
+        let currency: Currency = parsed("payment", "currency", &self.id, &self.currency)?;
+        Ok(Money::from_minor(self.amount, currency))
+    }
+}

@@ -34,8 +34,12 @@ pub struct Due {
     pub organization: String,
     /// Which cycle, as text.
     pub cycle: String,
+    /// Its end.
+    pub ends_at: DateTime<Utc>,
     /// Since when it is due.
     pub due_at: DateTime<Utc>,
+    /// The organization's zone, as text.
+    pub zone: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -249,8 +253,8 @@ pub async fn due(tx: &mut Tx, now: DateTime<Utc>) -> Result<Vec<Due>, StorageErr
     Ok(fetch_all!(
         tx,
         Due,
-        "SELECT c.organization, c.cycle, c.due_at FROM billing_cycle c \
-         WHERE c.state = 'open' AND c.due_at <= $1 AND NOT EXISTS (SELECT 1 FROM step s \
+        "SELECT c.organization, c.cycle, c.ends_at, c.due_at, o.zone FROM billing_cycle c \
+         JOIN organization o ON o.id = c.organization WHERE c.state = 'open' AND c.due_at <= $1 AND NOT EXISTS (SELECT 1 FROM step s \
          WHERE s.organization = c.organization AND s.kind = 'close' \
          AND s.state IN ('ready', 'leased', 'parked')) \
          ORDER BY c.cycle, c.due_at, c.organization",
@@ -258,7 +262,26 @@ pub async fn due(tx: &mut Tx, now: DateTime<Utc>) -> Result<Vec<Due>, StorageErr
     ))
 }
 
-/// Is the range's chunk allowed to close this organization, or does a step of its own hold it?
+/// Organizations that have a cycle, in a range, in order.
+pub async fn organizations(
+    tx: &mut Tx,
+    cycle: &str,
+    first: &str,
+    last: &str,
+) -> Result<Vec<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT organization FROM billing_cycle WHERE cycle = $1 AND organization BETWEEN $2 AND $3 \
+         ORDER BY organization",
+        cycle,
+        first,
+        last
+    );
+    Ok(rows.into_iter().map(|(organization,)| organization).collect())
+}
+
+/// Organizations of a range that a close step of their own holds: a chunk leaves them to it.
 pub async fn held_alone(
     tx: &mut Tx,
     first: &str,

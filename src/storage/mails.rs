@@ -1,8 +1,10 @@
 //! The outbox of mails: a row per recipient, made in the transaction of the fact it tells (M4).
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 
-use super::db::{execute, fetch_all, fetch_optional, insert};
+use super::db::{execute, fetch_all, fetch_optional, insert, on};
 use super::{StorageError, Tx};
 
 /// A mail to one recipient.
@@ -18,8 +20,8 @@ pub struct Mail {
     pub kind: String,
     /// The invoice or purchase it tells about.
     pub subject_id: String,
-    /// What it tells, as JSON, frozen with the fact.
-    pub facts: String,
+    /// The charge it tells about, for receipts and failed payments.
+    pub charge_id: Option<String>,
     /// All recipients, separated by `;`, for the To header.
     pub recipients: String,
     /// The one this mail goes to.
@@ -34,7 +36,7 @@ pub struct Mail {
 pub async fn add(tx: &mut Tx, mails: &[Mail]) -> Result<(), StorageError> {
     insert!(
         tx,
-        "INSERT INTO mail (organization, id, key, kind, subject_id, facts, recipients, recipient, state, created_at)",
+        "INSERT INTO mail (organization, id, key, kind, subject_id, charge_id, recipients, recipient, state, created_at)",
         " ON CONFLICT (organization, key) DO NOTHING",
         mails,
         mail => [
@@ -43,7 +45,7 @@ pub async fn add(tx: &mut Tx, mails: &[Mail]) -> Result<(), StorageError> {
             mail.key.clone(),
             mail.kind.clone(),
             mail.subject_id.clone(),
-            mail.facts.clone(),
+            mail.charge_id.clone(),
             mail.recipients.clone(),
             mail.recipient.clone(),
             "ready",
@@ -53,12 +55,34 @@ pub async fn add(tx: &mut Tx, mails: &[Mail]) -> Result<(), StorageError> {
     Ok(())
 }
 
+/// Which of these mails' keys are stored.
+pub async fn known_keys(
+    tx: &mut Tx,
+    mails: &[Mail],
+) -> Result<HashSet<(String, String)>, StorageError> {
+    let mut known = HashSet::new();
+    for chunk in mails.chunks(super::db::rows_per_statement(2)) {
+        let rows: Vec<(String, String)> = on!(tx, connection => {
+            let mut builder = sqlx::QueryBuilder::new(
+                "SELECT organization, key FROM mail WHERE (organization, key) IN (",
+            );
+            builder.push_values(chunk, |mut values, mail| {
+                values.push_bind(mail.organization.clone()).push_bind(mail.key.clone());
+            });
+            builder.push(")");
+            builder.build_query_as().fetch_all(connection).await?
+        });
+        known.extend(rows);
+    }
+    Ok(known)
+}
+
 /// One mail.
 pub async fn get(tx: &mut Tx, organization: &str, id: &str) -> Result<Option<Mail>, StorageError> {
     Ok(fetch_optional!(
         tx,
         Mail,
-        "SELECT organization, id, key, kind, subject_id, facts, recipients, recipient, state, created_at \
+        "SELECT organization, id, key, kind, subject_id, charge_id, recipients, recipient, state, created_at \
          FROM mail WHERE organization = $1 AND id = $2",
         organization,
         id

@@ -308,21 +308,3 @@ pub async fn update(
     );
     Ok(())
 }
-
-/// Pauses or resumes organizations of a list.
-pub async fn set_states(
-    tx: &mut Tx,
-    states: &[(String, State)],
-    now: DateTime<Utc>,
-) -> Result<(), StorageError> {
-    for (organization, state) in states {
-        execute!(
-            tx,
-            "UPDATE organization SET state = $2, updated_at = $3 WHERE id = $1 AND state <> $2",
-            organization.clone(),
-            state.as_str(),
-            now
-        );
-    }
-    Ok(())
-}

@@ -1,1 +1,3 @@
-//! t
+//! Tests of the whole, on both engines.
+
+mod prices;

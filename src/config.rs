@@ -1,0 +1,377 @@
+//! `monthend.toml`: what the operator decides.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::domain::text;
+
+/// The starter file `init` writes.
+pub const STARTER: &str = include_str!("../templates/starter/monthend.toml");
+
+/// Test or live: a test deployment may move its clock, and is meant to charge nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// `--now` is allowed.
+    Test,
+    /// The real thing.
+    Live,
+}
+
+impl Mode {
+    /// The word in the file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Live => "live",
+        }
+    }
+}
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Test or live.
+    pub mode: Mode,
+    /// `postgres://…`; without it, `monthend.db` in the home folder.
+    #[serde(default)]
+    pub database: Option<String>,
+    /// Who sells: printed on every document.
+    pub seller: Seller,
+    /// Numbers and terms of invoices.
+    #[serde(default)]
+    pub invoices: Invoices,
+    /// Fonts and logo.
+    #[serde(default)]
+    pub documents: Documents,
+    /// How mails leave.
+    pub mail: Mail,
+    /// Who collects the money.
+    #[serde(default)]
+    pub payments: Payments,
+    /// The unattended runner.
+    #[serde(default)]
+    pub runner: Runner,
+    /// A folder whose job files replace the shipped ones.
+    #[serde(default)]
+    pub jobs_dir: Option<PathBuf>,
+    /// A folder whose templates replace the shipped ones.
+    #[serde(default)]
+    pub templates_dir: Option<PathBuf>,
+}
+
+/// Who sells.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seller {
+    /// Legal name.
+    pub name: String,
+    /// Lines of the postal address.
+    #[serde(default)]
+    pub address: Vec<String>,
+    /// ISO 3166 country code or name.
+    #[serde(default)]
+    pub country: Option<String>,
+    /// Tax registration.
+    #[serde(default)]
+    pub tax_id: Option<String>,
+    /// Where customers find help (S77): an address, a page, a telephone number.
+    pub support: String,
+    /// Where bank transfers go, line by line.
+    #[serde(default)]
+    pub bank_details: Vec<String>,
+}
+
+/// Numbers and terms of invoices.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Invoices {
+    /// First part of every number: `INV` gives `INV-2026-000001`.
+    pub prefix: String,
+    /// One gapless series per `seller` and year, or per `organization` and year.
+    pub series: Series,
+    /// Days from the invoice's date until a bank transfer is due.
+    pub payment_days: u16,
+    /// Lines at the foot of every invoice.
+    pub notes: Vec<String>,
+}
+
+impl Default for Invoices {
+    fn default() -> Self {
+        Self {
+            prefix: "INV".to_owned(),
+            series: Series::Seller,
+            payment_days: 14,
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// Whose invoices share a series of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Series {
+    /// All invoices of a year.
+    Seller,
+    /// One organization's of a year: numbers tell nobody how many customers there are.
+    Organization,
+}
+
+/// Fonts and logo.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Documents {
+    /// A PNG instead of the shipped logo.
+    pub logo: Option<PathBuf>,
+    /// More fonts, tried in order for characters the shipped ones lack (Chinese, Japanese, Korean).
+    pub fonts: Vec<PathBuf>,
+}
+
+/// How mails leave.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mail {
+    /// The sender: `Acme AI Billing <billing@acme.example>` or an address.
+    pub from: String,
+    /// `outbox` writes `.eml` files, `smtp` sends.
+    #[serde(default)]
+    pub transport: Transport,
+    /// The server, for `smtp`.
+    #[serde(default)]
+    pub smtp: Option<Smtp>,
+}
+
+/// How mails leave.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Files in `outbox/`.
+    #[default]
+    Outbox,
+    /// A mail server.
+    Smtp,
+}
+
+/// A mail server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smtp {
+    /// Its name.
+    pub host: String,
+    /// Its port: 465 for TLS from the start, 587 for STARTTLS.
+    pub port: u16,
+    /// The user, if it asks for one; the password comes from `MONTHEND_SMTP_PASSWORD` or `password_file`.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// A file that holds the password and nothing else.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// `required`, or `none` for a server on this machine.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Seconds one mail may take.
+    #[serde(default = "default_smtp_timeout")]
+    pub timeout_s: u16,
+}
+
+const fn default_smtp_timeout() -> u16 {
+    30
+}
+
+/// Encryption towards the mail server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tls {
+    /// No mail leaves without it.
+    #[default]
+    Required,
+    /// Only for a loopback address.
+    None,
+}
+
+/// Who collects the money.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Payments {
+    /// `sandbox` plays a provider, `manual` is bank transfer.
+    pub gateway: Gateway,
+    /// Seconds one charge may take before its outcome is unknown.
+    pub timeout_s: u16,
+}
+
+impl Default for Payments {
+    fn default() -> Self {
+        Self { gateway: Gateway::Sandbox, timeout_s: 30 }
+    }
+}
+
+/// Who collects the money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gateway {
+    /// Plays a provider, with its own journal.
+    Sandbox,
+    /// Bank transfer: finance records payments.
+    Manual,
+}
+
+/// The unattended runner.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Runner {
+    /// Workers of `serve`.
+    pub workers: u16,
+    /// Seconds between two looks at what is due.
+    pub heartbeat_s: u16,
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Self { workers: 2, heartbeat_s: 30 }
+    }
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{file}: {source}; run `monthend init` to write a starter file")]
+    Read {
+        /// Which file.
+        file: String,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a value of the wrong type.
+    #[error("{file}: {message}")]
+    Syntax {
+        /// Which file.
+        file: String,
+        /// Line, column and problem.
+        message: String,
+    },
+    /// A value that makes no sense.
+    #[error("{file}: {field}: {problem}")]
+    Value {
+        /// Which file.
+        file: String,
+        /// Which key.
+        field: &'static str,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads `monthend.toml` of a home folder.
+    ///
+    /// # Errors
+    /// With file, line and field.
+    pub fn load(home: &Path) -> Result<Self, ConfigError> {
+        let path = home.join("monthend.toml");
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| ConfigError::Read { file: file.clone(), source })?;
+        Self::parse(&file, &text)
+    }
+
+    /// Reads a text as `monthend.toml`.
+    ///
+    /// # Errors
+    /// With file, line and field.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            file: file.to_owned(),
+            // The text of the file is not repeated: it may hold a password in the database address.
+            message: syntax_message(text, &error),
+        })?;
+        match config.problem() {
+            None => Ok(config),
+            Some((field, problem)) => {
+                Err(ConfigError::Value { file: file.to_owned(), field, problem })
+            }
+        }
+    }
+
+    fn problem(&self) -> Option<(&'static str, String)> {
+        let harmless = |text: &str| text::is_harmless(text) && !text.trim().is_empty();
+        let prefix = &self.invoices.prefix;
+        let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+        if !(1..=12).contains(&prefix.len()) || !prefix.bytes().all(plain) {
+            let problem = format!("{prefix:?} must be 1 to 12 letters A–Z or digits");
+            return Some(("invoices.prefix", problem));
+        }
+        if !harmless(&self.seller.name) {
+            return Some(("seller.name", "must be text without control characters".to_owned()));
+        }
+        if !harmless(&self.seller.support) {
+            return Some(("seller.support", "must be text without control characters".to_owned()));
+        }
+        if self.mail.transport == Transport::Smtp && self.mail.smtp.is_none() {
+            return Some(("mail.smtp", "is missing; transport = \"smtp\" needs host and port".to_owned()));
+        }
+        if !(1..=64).contains(&self.runner.workers) {
+            return Some(("runner.workers", "must be from 1 to 64".to_owned()));
+        }
+        if !(1..=3600).contains(&self.runner.heartbeat_s) {
+            return Some(("runner.heartbeat_s", "must be from 1 to 3600".to_owned()));
+        }
+        if !(1..=50).contains(&self.payments.timeout_s) {
+            return Some(("payments.timeout_s", "must be from 1 to 50".to_owned()));
+        }
+        match &self.database {
+            Some(address) if !is_postgres(address) => {
+                Some(("database", "must begin with postgres:// or be left out for SQLite".to_owned()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Is it an address of a PostgreSQL database?
+#[must_use]
+pub fn is_postgres(address: &str) -> bool {
+    address.starts_with("postgres://") || address.starts_with("postgresql://")
+}
+
+fn syntax_message(text: &str, error: &toml::de::Error) -> String {
+    let at = error.span().map_or(0, |span| span.start).min(text.len());
+    let before = text.as_bytes().get(..at).unwrap_or_default();
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    format!("line {line}: {}", error.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_starter_file_is_valid_and_in_test_mode() {
+        assert_eq!(Config::parse("monthend.toml", STARTER).unwrap().mode, Mode::Test);
+    }
+
+    #[test]
+    fn mistakes_name_file_line_and_field() {
+        for (from, to, expected) in [
+            ("mode = \"test\"", "mode = \"prod\"", "line"),
+            ("mode = \"test\"", "mode = \"test\"\ncolour = 1", "unknown field `colour`"),
+            ("prefix = \"INV\"", "prefix = \"../x\"", "invoices.prefix"),
+            ("mode = \"test\"", "mode = \"test\"\ndatabase = \"mysql://x\"", "database: must begin"),
+        ] {
+            assert!(STARTER.contains(from), "{from}");
+            let error = Config::parse("monthend.toml", &STARTER.replace(from, to)).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    // F88: a password in an address must not come back in an error.
+    #[test]
+    fn errors_do_not_repeat_the_file() {
+        let text = "mode = \"test\"\ndatabase = \"postgres://u:s3cr3t-canary@h/d\" x";
+        let error = format!("{:?}", Config::parse("monthend.toml", text).unwrap_err());
+        assert!(!error.contains("s3cr3t-canary"), "{error}");
+    }
+}

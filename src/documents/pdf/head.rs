@@ -1,0 +1,151 @@
+//! The head of the first page: logo, number, parties, dates, and what is due and how.
+
+use super::flow::{Align, Flow, HAIRLINE, INK, MARGIN, MUTED, PAPER, Style};
+use super::logo::Logo;
+use crate::documents::{figures, words};
+use crate::domain::invoice::{Party, PaymentTerms};
+use crate::domain::text;
+
+/// Height of logo and monogram.
+const LOGO: i64 = 34_000;
+const LABEL: Style = Style::regular(7_500, MUTED);
+const NAME: Style = Style::bold(9_500, INK);
+const TEXT: Style = Style::regular(8_500, INK);
+/// Most lines of an address that are shown, each broken into at most two.
+const ADDRESS_LINES: usize = 8;
+
+/// Draws the head; the cursor is below it afterwards.
+pub fn draw(flow: &mut Flow<'_>, logo: Option<&Logo>) {
+    brand(flow, logo);
+    let top = flow.y;
+    let gap = 18_000;
+    let details = 172_000;
+    let party = (flow.width() - details - 2 * gap) / 2;
+    let document = flow.document;
+    let seller = self::party(flow, words::SELLER, &document.header.seller, (MARGIN, party), top);
+    let second = (MARGIN + party + gap, party);
+    let buyer = self::party(flow, words::BUYER, &document.header.buyer, second, top);
+    let facts = facts(flow, (flow.right() - details, details), top);
+    flow.y = seller.max(buyer).max(facts) + 16_000;
+    panel(flow);
+}
+
+fn brand(flow: &mut Flow<'_>, logo: Option<&Logo>) {
+    let header = &flow.document.header;
+    let title = 190_000;
+    let width = flow.width() - title;
+    if let Some(logo) = logo {
+        logo.draw(&mut flow.canvas, [MARGIN, flow.y, width, LOGO]);
+    } else {
+        monogram(flow);
+        let beside = LOGO + 12_000;
+        let column = (MARGIN + beside, width - beside);
+        let style = Style::bold(13_000, INK);
+        flow.foreign(&header.seller.name, column, flow.y + 21_500, style, Align::Left);
+    }
+    let column = (flow.right() - title, title);
+    let style = Style::bold(21_000, flow.accent);
+    flow.label(words::INVOICE, column, flow.y + 16_500, style, Align::Right);
+    let style = Style::regular(9_500, MUTED);
+    flow.foreign(&header.number, column, flow.y + 32_500, style, Align::Right);
+    flow.y += LOGO + 15_000;
+    flow.canvas.rule(MARGIN, flow.y, flow.width(), HAIRLINE);
+    flow.y += 16_000;
+}
+
+/// The seller's initial on the accent colour, for who has no logo.
+fn monogram(flow: &mut Flow<'_>) {
+    let name = text::cleaned(&flow.document.header.seller.name);
+    let initial = name.chars().find(|c| c.is_alphanumeric());
+    let letter: String = initial.into_iter().flat_map(char::to_uppercase).collect();
+    flow.canvas.rounded([MARGIN, flow.y, LOGO, LOGO], 8_000, flow.accent);
+    let style = Style::bold(19_000, PAPER);
+    let run = flow.shaping.run(&letter, style.weight);
+    let x = MARGIN + (LOGO - run.width_at(style.size)) / 2;
+    flow.line(&run, (x, LOGO), flow.y + 24_000, style, Align::Left);
+}
+
+/// A party from `top` down; returns where it ends.
+fn party(flow: &mut Flow<'_>, label: &str, party: &Party, column: (i64, i64), top: i64) -> i64 {
+    flow.label(label, column, top + 7_500, LABEL, Align::Left);
+    let mut y = flow.paragraph(&party.name, column, top + 12_500, NAME, 4) + 1_500;
+    let country = party.country.iter();
+    for line in party.address.iter().take(ADDRESS_LINES).chain(country) {
+        y = flow.paragraph(line, column, y, TEXT, 2);
+    }
+    let tax_id = party.tax_id.as_ref().map(|id| format!("{} {id}", words::TAX_ID));
+    for line in tax_id.iter().chain(&party.email) {
+        y = flow.paragraph(line, column, y, Style { tint: MUTED, ..TEXT }, 2);
+    }
+    y
+}
+
+/// Number, dates, period: labels at the left, values at the right.
+fn facts(flow: &mut Flow<'_>, column: (i64, i64), top: i64) -> i64 {
+    let document = flow.document;
+    let header = &document.header;
+    let rows = [
+        (words::NUMBER, header.number.clone()),
+        (words::ISSUED_ON, words::date(header.issued_on)),
+        (words::DUE_ON, words::date(header.due_on)),
+        (words::PERIOD, words::period(document.draft.cycle)),
+        (words::ZONE, header.zone.clone()),
+        (words::PLAN, document.draft.plan.clone()),
+        (words::ACCOUNT, document.draft.organization.clone()),
+    ];
+    flow.label(words::DETAILS, column, top + 7_500, LABEL, Align::Left);
+    let mut y = top + 12_500;
+    for (label, value) in rows {
+        y += TEXT.leading() + 1_000;
+        let baseline = y - TEXT.size * 38 / 100;
+        flow.label(label, column, baseline, Style { tint: MUTED, ..TEXT }, Align::Left);
+        let taken = flow.shaping.run(label, TEXT.weight).width_at(TEXT.size) + 8_000;
+        let rest = (column.0 + taken, column.1 - taken);
+        flow.foreign(&value, rest, baseline, TEXT, Align::Right);
+    }
+    y
+}
+
+/// What is due, until when, and how it is paid.
+fn panel(flow: &mut Flow<'_>) {
+    let document = flow.document;
+    let due = document.draft.amount_due;
+    let (sentence, details): (String, &[String]) = match &document.header.payment {
+        PaymentTerms::NothingDue => (words::NOTHING_DUE.to_owned(), &[]),
+        PaymentTerms::StoredMethod { label } => (words::stored_method(label), &[]),
+        PaymentTerms::BankTransfer { details } => (words::BANK_TRANSFER.to_owned(), details),
+    };
+    let pad = 14_000;
+    let left = flow.width() * 45 / 100;
+    let right = (MARGIN + left, flow.width() - left - pad);
+    let mut paragraphs = flow.lines(&sentence, TEXT, right.1, 3);
+    for line in details.iter().take(ADDRESS_LINES) {
+        paragraphs.extend(flow.lines(line, TEXT, right.1, 2));
+    }
+    let count = i64::try_from(paragraphs.len()).unwrap_or(0);
+    let height = (count * TEXT.leading() + 16_000).max(32_000) + 2 * pad - 8_000;
+    flow.ensure(height);
+    let top = flow.y;
+    flow.canvas.rounded([MARGIN, top, flow.width(), height], 7_000, flow.tinted(8));
+
+    let column = (MARGIN + pad, left - 2 * pad);
+    flow.label(words::AMOUNT_DUE, column, top + pad + 6_000, LABEL, Align::Left);
+    let style = Style::bold(18_000, flow.accent);
+    let amount = figures::money(due);
+    let width = flow.shaping.run(&amount, style.weight).width;
+    let size = if width > 0 { style.size.min(column.1 * 1000 / width) } else { style.size };
+    flow.label(&amount, column, top + pad + 26_000, Style { size, ..style }, Align::Left);
+
+    let label = if due.is_positive() {
+        words::due(document.header.due_on)
+    } else {
+        words::PAYMENT.to_owned()
+    };
+    flow.label(&label, right, top + pad + 6_000, LABEL, Align::Left);
+    let mut y = top + pad + 11_000;
+    for run in paragraphs {
+        y += TEXT.leading();
+        flow.line(&run, right, y - TEXT.size * 38 / 100, TEXT, Align::Left);
+    }
+    flow.y += height + 6_000;
+}

@@ -1,0 +1,157 @@
+//! Every fixed text of the documents, in one place; English for now.
+
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono_tz::Tz;
+
+use crate::domain::cycle::Cycle;
+use crate::domain::grant::Source;
+use crate::domain::money::Currency;
+
+pub const INVOICE: &str = "Invoice";
+pub const SELLER: &str = "From";
+pub const BUYER: &str = "Billed to";
+pub const TAX_ID: &str = "Tax ID";
+pub const DETAILS: &str = "Details";
+pub const NUMBER: &str = "Invoice number";
+pub const ISSUED_ON: &str = "Issued";
+pub const DUE_ON: &str = "Due";
+pub const PERIOD: &str = "Period";
+pub const ZONE: &str = "Time zone";
+pub const PLAN: &str = "Plan";
+pub const ACCOUNT: &str = "Account";
+
+pub const DESCRIPTION: &str = "Description";
+pub const QUANTITY: &str = "Quantity";
+pub const UNIT: &str = "Unit";
+pub const UNIT_PRICE: &str = "Unit price";
+pub const AMOUNT: &str = "Amount";
+
+pub const SUBTOTAL: &str = "Subtotal";
+pub const TAX: &str = "Tax";
+pub const TOTAL: &str = "Total";
+pub const PREPAID: &str = "Already paid";
+pub const AMOUNT_DUE: &str = "Amount due";
+
+pub const PAYMENT: &str = "Payment";
+pub const NOTHING_DUE: &str = "Nothing is due. No payment is needed.";
+pub const BANK_TRANSFER: &str = "Please transfer the amount due, with the invoice number, to:";
+
+pub const STATEMENT: &str = "Credit statement";
+pub const SOURCE: &str = "Source";
+pub const GRANTED_IN: &str = "Granted in";
+pub const OPENING: &str = "Opening";
+pub const GRANTED: &str = "Granted";
+pub const USED: &str = "Used";
+pub const EXPIRED: &str = "Expired";
+pub const CLOSING: &str = "Closing";
+pub const EXPIRES: &str = "Last day";
+pub const NEVER: &str = "no expiry";
+pub const RATED: &str = "Rated use of this cycle";
+pub const DEFICIT_BROUGHT: &str = "Use beyond credits brought from earlier cycles";
+pub const FROM_GRANTS: &str = "Taken from credits";
+pub const OVERAGE: &str = "Billed as overage";
+pub const DEFICIT: &str = "Use beyond credits carried into the next cycle";
+pub const NO_GRANTS: &str = "No credits in this cycle.";
+pub const CREDITS: &str = "Credits";
+
+pub const USAGE: &str = "Use by meter";
+pub const METER: &str = "Meter";
+pub const CYCLE: &str = "Cycle";
+pub const EVENTS: &str = "Events";
+
+pub const SUPPORT: &str = "Questions?";
+
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+fn month_name(month: u32) -> &'static str {
+    (month as usize).checked_sub(1).and_then(|index| MONTHS.get(index)).copied().unwrap_or("?")
+}
+
+/// `1 November 2026`.
+pub fn date(date: NaiveDate) -> String {
+    format!("{} {} {}", date.day(), month_name(date.month()), date.year())
+}
+
+/// `October 2026`.
+pub fn cycle(cycle: Cycle) -> String {
+    format!("{} {}", month_name(cycle.month()), cycle.year())
+}
+
+/// `1 – 31 October 2026`.
+pub fn period(cycle: Cycle) -> String {
+    format!("1 – {} {}", cycle.last_day().day(), self::cycle(cycle))
+}
+
+/// The last day on which a grant can be used, in a zone: the day that ends at `expires_at`.
+pub fn last_day(expires_at: Option<DateTime<Utc>>, zone: Tz) -> String {
+    expires_at.map_or_else(
+        || NEVER.to_owned(),
+        |at| {
+            let last = at.checked_sub_signed(chrono::Duration::nanoseconds(1)).unwrap_or(at);
+            date(last.with_timezone(&zone).date_naive())
+        },
+    )
+}
+
+/// `Amount (USD)`.
+pub fn amount_in(currency: Currency) -> String {
+    format!("{AMOUNT} ({currency})")
+}
+
+/// What a prior-cycle line says under its description.
+pub fn prior_cycle(cycle: Cycle) -> String {
+    format!("Late use of {}", self::cycle(cycle))
+}
+
+/// `Tax 19 % on 1,234.50`.
+pub fn tax(percent: &str, taxable: &str) -> String {
+    format!("{TAX} {percent} % on {taxable}")
+}
+
+/// How a stored method is charged.
+pub fn stored_method(label: &str) -> String {
+    format!("Charged automatically to {label}.")
+}
+
+/// Heading of the statement.
+pub fn statement_of(cycle: Cycle) -> String {
+    format!("{STATEMENT}, {}", self::cycle(cycle))
+}
+
+/// `Due 15 November 2026`.
+pub fn due(on: NaiveDate) -> String {
+    format!("{DUE_ON} {}", date(on))
+}
+
+/// `Page 2 of 3`.
+pub fn page(number: usize, count: usize) -> String {
+    format!("Page {number} of {count}")
+}
+
+/// `Invoice INV-2026-000001`.
+pub fn invoice_number(number: &str) -> String {
+    format!("{INVOICE} {number}")
+}
+
+/// A source with a capital.
+pub const fn source(source: Source) -> &'static str {
+    match source {
+        Source::Allowance => "Plan allowance",
+        Source::Promotional => "Promotional",
+        Source::Adjustment => "Adjustment",
+        Source::Purchase => "Purchase",
+    }
+}

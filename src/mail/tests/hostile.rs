@@ -1,0 +1,178 @@
+//! Names, subjects and addresses that try to break out (F76, F86).
+
+use proptest::prelude::*;
+
+use super::super::{MailFacts, Occasion, Templates, compose, samples};
+use super::{composed, header_names, headers};
+use crate::domain::invoice::PaymentTerms;
+
+const HOSTILE: [&str; 20] = [
+    "",
+    " ",
+    "\0",
+    "\u{7f}",
+    "Evil\r\nBcc: victim@example.com",
+    "Evil\nBcc: victim@example.com\n\nbody",
+    "Evil\rBcc: x",
+    "\r\n\r\n.\r\nMAIL FROM:<a@b>",
+    "\u{85}\u{2028}\u{2029}",
+    "=?utf-8?q?=0D=0ABcc:_x@y?=",
+    "\"quoted\\\" <x@y>, other",
+    "abc\u{202E}gpj",
+    "<script>alert(1)</script>",
+    "{{ 7 * 7 }}{% raw %}",
+    "Ελλάδα 東京 العربية 👩\u{200D}💻",
+    "a\u{300}\u{301}\u{302}\u{303}\u{304}",
+    "=1+1",
+    "..",
+    "\u{1b}[31mred",
+    "(comment) ; : , @",
+];
+
+const HOSTILE_ADDRESSES: [&str; 16] = [
+    "",
+    "@",
+    "a@",
+    "a b@c.example",
+    "a@b.example\r\nBcc: c@d.example",
+    "a@b.example\nRCPT TO:<c@d.example>",
+    "a@b.example>,<c@d.example",
+    "a@b.example, c@d.example",
+    "Name <a@b.example>",
+    "\"a b\"@c.example",
+    "a@b.example\0",
+    "a\u{202E}@b.example",
+    "a@b\u{2028}.example",
+    "a;b@c.example",
+    "a@@b.example",
+    "a@[127.0.0.1",
+];
+
+/// The sample with one text in every place that takes text.
+fn with_text(text: &str) -> MailFacts {
+    let mut facts = samples::invoice_mail(PaymentTerms::BankTransfer {
+        details: vec![text.to_owned(), text.to_owned()],
+    });
+    if let Occasion::Invoice { invoice, .. } = &mut facts.occasion {
+        text.clone_into(&mut invoice.number);
+    }
+    for place in [
+        &mut facts.key,
+        &mut facts.organization,
+        &mut facts.organization_name,
+        &mut facts.seller,
+        &mut facts.support,
+        &mut facts.attachments[0].file_name,
+    ] {
+        text.clone_into(place);
+    }
+    facts
+}
+
+fn assert_unbroken(facts: &MailFacts) {
+    let mail = composed(facts);
+    let expected = header_names(&composed(&samples::invoice_by_card()).bytes);
+    let mut names = header_names(&mail.bytes);
+    // Only there where the support contact happens to be an address.
+    if !names.contains(&"Reply-To".to_owned()) {
+        let place = expected.iter().position(|name| name == "Reply-To").unwrap();
+        names.insert(place, "Reply-To".to_owned());
+    }
+    assert_eq!(names, expected);
+    assert!(mail.bytes.is_ascii());
+    assert!(
+        !mail.subject.contains(char::is_control) && !mail.message_id.contains(char::is_control)
+    );
+    assert_eq!(mail.recipient, "finance@acme.example");
+    let lines = headers(&mail.bytes);
+    assert!(lines.iter().any(|line| line == "To: finance@acme.example, cfo@acme.example"));
+}
+
+// F76
+#[test]
+fn hostile_texts_add_no_header() {
+    for text in HOSTILE {
+        assert_unbroken(&with_text(text));
+        assert_unbroken(&with_text(&text.repeat(1_000)));
+    }
+}
+
+// One foreign mailbox must not make the mail undeliverable for the others.
+#[test]
+fn international_addresses_keep_the_message_plain() {
+    let mut facts = samples::receipt();
+    facts.recipients = vec!["jürgen@b.example".to_owned(), "a@b.example".to_owned()];
+    let mails = compose(&Templates::load(None).unwrap(), &facts).unwrap().mails;
+    assert_eq!(mails.len(), 2);
+    assert!(mails[0].bytes.is_ascii());
+    assert!(headers(&mails[0].bytes).contains(&"To: a@b.example".to_owned()));
+    facts.recipients.pop();
+    let alone = composed(&facts);
+    assert!(headers(&alone.bytes).contains(&"To: jürgen@b.example".to_owned()));
+}
+
+// F86
+#[test]
+fn html_shows_markup_as_text() {
+    let mut facts = samples::receipt();
+    facts.organization_name = "<script>alert(1)</script>".to_owned();
+    let rendered = Templates::load(None)
+        .unwrap()
+        .render(&facts, &crate::mail::templates::Enclosed::default())
+        .unwrap();
+    assert!(!rendered.html.contains("<script>"));
+    assert!(rendered.text.contains("<script>"));
+}
+
+// F76
+#[test]
+fn hostile_addresses_are_refused() {
+    let templates = Templates::load(None).unwrap();
+    for bad in HOSTILE_ADDRESSES {
+        let mut facts = samples::receipt();
+        facts.recipients = vec![bad.to_owned(), "good@acme.example".to_owned()];
+        let composition = compose(&templates, &facts).unwrap();
+        let recipients: Vec<_> = composition.mails.iter().map(|m| m.recipient.as_str()).collect();
+        assert_eq!(recipients, ["good@acme.example"], "{bad:?}");
+        assert_eq!(composition.rejected.len(), 1);
+
+        facts.recipients = vec!["good@acme.example".to_owned()];
+        bad.clone_into(&mut facts.sender);
+        assert!(compose(&templates, &facts).is_err(), "{bad:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    // F76
+    #[test]
+    fn no_text_ever_adds_a_header(text in any::<String>()) {
+        assert_unbroken(&with_text(&text));
+    }
+
+    // F76
+    #[test]
+    fn no_control_character_ever_adds_a_header(text in "[\\x00-\\x1f\\x7f:<>@\" a-z=?]{0,80}") {
+        assert_unbroken(&with_text(&text));
+    }
+
+    // F76
+    #[test]
+    fn no_address_ever_panics_or_breaks_out(recipient in "[\\x00-\\x20<>@\".,a-zé東=?]{0,40}") {
+        let mut facts = samples::invoice_by_card();
+        facts.recipients =
+            vec![recipient.clone(), format!("a@{recipient}"), recipient + "@b.example"];
+        if let Ok(composition) = compose(&Templates::load(None).unwrap(), &facts) {
+            for mail in composition.mails {
+                let expected = header_names(&composed(&samples::invoice_by_card()).bytes);
+                prop_assert_eq!(header_names(&mail.bytes), expected);
+                prop_assert!(!mail.recipient.contains(|c: char| c.is_control() || c == ' '));
+            }
+        }
+    }
+}
