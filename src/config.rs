@@ -311,7 +311,10 @@ impl Config {
             return Some(("seller.support", "must be text without control characters".to_owned()));
         }
         if self.mail.transport == Transport::Smtp && self.mail.smtp.is_none() {
-            return Some(("mail.smtp", "is missing; transport = \"smtp\" needs host and port".to_owned()));
+            return Some((
+                "mail.smtp",
+                "is missing; transport = \"smtp\" needs host and port".to_owned(),
+            ));
         }
         if !(1..=64).contains(&self.runner.workers) {
             return Some(("runner.workers", "must be from 1 to 64".to_owned()));
@@ -323,9 +326,10 @@ impl Config {
             return Some(("payments.timeout_s", "must be from 1 to 50".to_owned()));
         }
         match &self.database {
-            Some(address) if !is_postgres(address) => {
-                Some(("database", "must begin with postgres:// or be left out for SQLite".to_owned()))
-            }
+            Some(address) if !is_postgres(address) => Some((
+                "database",
+                "must begin with postgres:// or be left out for SQLite".to_owned(),
+            )),
             _ => None,
         }
     }
@@ -359,7 +363,11 @@ mod tests {
             ("mode = \"test\"", "mode = \"prod\"", "line"),
             ("mode = \"test\"", "mode = \"test\"\ncolour = 1", "unknown field `colour`"),
             ("prefix = \"INV\"", "prefix = \"../x\"", "invoices.prefix"),
-            ("mode = \"test\"", "mode = \"test\"\ndatabase = \"mysql://x\"", "database: must begin"),
+            (
+                "mode = \"test\"",
+                "mode = \"test\"\ndatabase = \"mysql://x\"",
+                "database: must begin",
+            ),
         ] {
             assert!(STARTER.contains(from), "{from}");
             let error = Config::parse("monthend.toml", &STARTER.replace(from, to)).unwrap_err();

@@ -5,10 +5,14 @@
 //!                                              edges: none imports another                           pure
 //! ```
 
+pub mod app;
 pub mod clock;
+pub mod config;
 pub mod documents;
 pub mod domain;
 pub mod intake;
+pub mod jobs;
 pub mod mail;
 pub mod payments;
+pub mod services;
 pub mod storage;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::db::{fetch_all, fetch_optional, insert, on};
+use super::db::{execute, fetch_all, fetch_optional, insert, on};
 use super::{StorageError, Tx, from_json, parsed, to_json};
 use crate::domain::close::OpenCycle;
 use crate::domain::credits::Credits;
@@ -298,4 +298,20 @@ pub async fn held_alone(
         step
     );
     Ok(rows.into_iter().map(|(organization,)| organization).collect())
+}
+
+/// Gives an open cycle other terms: finance corrected what it was opened with.
+pub async fn set_open_terms(
+    tx: &mut Tx,
+    organization: &str,
+    terms: &CycleTerms,
+) -> Result<(), StorageError> {
+    let json = to_json("billing_cycle", "terms", organization, terms)?;
+    execute!(
+        tx,
+        "UPDATE billing_cycle SET terms = $2 WHERE organization = $1 AND state = 'open'",
+        organization,
+        json
+    );
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::db::{execute, fetch_all, fetch_optional, insert, on};
+use super::db::{execute, fetch_all, fetch_optional, insert};
 use super::{StorageError, Tx};
 
 /// A step as a worker sees it.
@@ -262,26 +262,19 @@ pub async fn next_wake(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageErro
     Ok(row.and_then(|(at,)| at))
 }
 
-/// Which of these subjects have a step that is not done.
-pub async fn has_unfinished_subject(
-    tx: &mut Tx,
-    organization: &str,
-    subject: &str,
-) -> Result<bool, StorageError> {
-    let row = fetch_optional!(
-        tx,
-        (String,),
-        "SELECT id FROM step WHERE organization = $1 AND subject = $2 AND state <> 'done' LIMIT 1",
-        organization,
-        subject
-    );
-    Ok(row.is_some())
-}
-
 /// Makes waiting steps of a run claimable now, for a person who does not want to wait.
-pub async fn hurry(tx: &mut Tx, run: &str, now: DateTime<Utc>) -> Result<u64, StorageError> {
-    let sql = "UPDATE step SET next_at = $2 WHERE run_id = $1 AND state = 'ready' AND next_at > $2";
-    Ok(on!(tx, connection => {
-        sqlx::query(sql).bind(run).bind(now).execute(connection).await?.rows_affected()
-    }))
+pub async fn hurry(
+    tx: &mut Tx,
+    run: &str,
+    organization: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<u64, StorageError> {
+    Ok(execute!(
+        tx,
+        "UPDATE step SET next_at = $3 WHERE run_id = $1 AND state = 'ready' AND next_at > $3 \
+         AND ($2 = '' OR organization = $2)",
+        run,
+        organization.unwrap_or_default(),
+        now
+    ))
 }

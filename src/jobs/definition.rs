@@ -1,0 +1,279 @@
+//! Job definitions: what runs, when, in which order, how it is retried (`jobs/*.toml`).
+
+use std::path::Path;
+
+use chrono::Duration;
+use chrono_tz::Tz;
+use serde::Deserialize;
+
+use super::StepKind;
+
+/// The definitions the program ships with.
+const EMBEDDED: [(&str, &str); 3] = [
+    ("monthly_close.toml", include_str!("../../jobs/monthly_close.toml")),
+    ("import_inbox.toml", include_str!("../../jobs/import_inbox.toml")),
+    ("purchases.toml", include_str!("../../jobs/purchases.toml")),
+];
+
+/// When a job is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Due {
+    /// When a cycle of an organization has ended, grace included.
+    CycleEnd,
+    /// At the instants of a cron pattern in a zone.
+    Schedule {
+        /// Five fields: minute, hour, day, month, weekday.
+        pattern: String,
+        /// The zone the fields are read in.
+        zone: Tz,
+    },
+    /// When something asks for it.
+    OnDemand,
+}
+
+/// One job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its name: `monthly_close`.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// When it is due.
+    pub due: Due,
+    /// More missed cycles than this wait for a confirmation.
+    pub max_catch_up: u32,
+    /// Organizations per transaction.
+    pub chunk_organizations: usize,
+    /// Its steps, in order.
+    pub steps: Vec<StepKind>,
+    /// How failures are tried again.
+    pub retry: Retry,
+}
+
+/// How a failed step is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Attempts before it is parked.
+    pub attempts: u32,
+    /// Seconds before the second attempt; doubles each time.
+    pub first_delay_s: u32,
+    /// Most seconds between two attempts.
+    pub max_delay_s: u32,
+}
+
+impl Retry {
+    /// How long to wait after `attempts` failed ones. `spread` (0–255) varies it by ±20 %, so that a
+    /// thousand steps that failed together do not come back together.
+    #[must_use]
+    pub fn delay(&self, attempts: i64, spread: u8) -> Duration {
+        let doublings = u32::try_from(attempts.clamp(1, 20)).unwrap_or(20) - 1;
+        let seconds = i64::from(self.first_delay_s) << doublings;
+        let millis = seconds.min(i64::from(self.max_delay_s)) * 1_000;
+        let fifth = millis / 5;
+        Duration::milliseconds(millis - fifth + 2 * fifth * i64::from(spread) / 255)
+    }
+}
+
+/// Why job definitions cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionError {
+    /// A file cannot be read.
+    #[error("{file}: {source}")]
+    Read {
+        /// Which file.
+        file: String,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key or a value of the wrong type.
+    #[error("{file}: {message}")]
+    Syntax {
+        /// Which file.
+        file: String,
+        /// Line, column and problem.
+        message: String,
+    },
+    /// A value that makes no sense.
+    #[error("{file}: {field}: {problem}")]
+    Value {
+        /// Which file.
+        file: String,
+        /// Which key.
+        field: &'static str,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    description: String,
+    due: String,
+    schedule: Option<String>,
+    zone: Option<String>,
+    #[serde(default = "default_catch_up")]
+    max_catch_up: u32,
+    #[serde(default = "default_chunk")]
+    chunk_organizations: usize,
+    steps: Vec<String>,
+    retry: Retry,
+}
+
+const fn default_catch_up() -> u32 {
+    2
+}
+
+const fn default_chunk() -> usize {
+    500
+}
+
+/// All jobs: the embedded ones, each replaced by a file of the same name in `directory`, and those
+/// that are only there.
+///
+/// # Errors
+/// The first file that cannot be used, with file, line and field.
+pub fn load(directory: Option<&Path>) -> Result<Vec<Job>, DefinitionError> {
+    let mut texts: Vec<(String, String)> =
+        EMBEDDED.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    if let Some(directory) = directory {
+        for (name, text) in files_of(directory)? {
+            match texts.iter_mut().find(|(known, _)| *known == name) {
+                Some(known) => known.1 = text,
+                None => texts.push((name, text)),
+            }
+        }
+    }
+    let mut jobs: Vec<Job> =
+        texts.iter().map(|(name, text)| parse(name, text)).collect::<Result<_, _>>()?;
+    jobs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(jobs)
+}
+
+fn files_of(directory: &Path) -> Result<Vec<(String, String)>, DefinitionError> {
+    let read = |source| DefinitionError::Read { file: directory.display().to_string(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| DefinitionError::Read { file, source })?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        files.push((name, text));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads one definition.
+///
+/// # Errors
+/// With file, line and field.
+pub fn parse(file: &str, text: &str) -> Result<Job, DefinitionError> {
+    let parsed: File = toml::from_str(text).map_err(|error| DefinitionError::Syntax {
+        file: file.to_owned(),
+        message: error.to_string(),
+    })?;
+    let value = |field, problem| DefinitionError::Value { file: file.to_owned(), field, problem };
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if parsed.name.is_empty() || !parsed.name.bytes().all(plain) {
+        return Err(value(
+            "name",
+            format!("{:?} must be lower-case letters, digits and _", parsed.name),
+        ));
+    }
+    if file != format!("{}.toml", parsed.name) {
+        return Err(value(
+            "name",
+            format!("{:?} must be the file's name without .toml", parsed.name),
+        ));
+    }
+    let mut steps = Vec::new();
+    for step in &parsed.steps {
+        let kind = step.parse().map_err(|problem: String| value("steps", problem))?;
+        steps.push(kind);
+    }
+    if !(1..=5_000).contains(&parsed.chunk_organizations) {
+        return Err(value("chunk_organizations", "must be from 1 to 5000".to_owned()));
+    }
+    if !(1..=100).contains(&parsed.retry.attempts) || parsed.retry.first_delay_s == 0 {
+        let problem = "attempts must be from 1 to 100, first_delay_s at least 1".to_owned();
+        return Err(value("retry", problem));
+    }
+    let due = due(&parsed).map_err(|(field, problem)| value(field, problem))?;
+    Ok(Job {
+        name: parsed.name,
+        description: parsed.description,
+        due,
+        max_catch_up: parsed.max_catch_up,
+        chunk_organizations: parsed.chunk_organizations,
+        steps,
+        retry: parsed.retry,
+    })
+}
+
+fn due(file: &File) -> Result<Due, (&'static str, String)> {
+    let zone = match &file.zone {
+        None => Tz::UTC,
+        Some(name) => name.parse().map_err(|_| {
+            ("zone", format!("{name:?} is not an IANA time zone (like Europe/Berlin)"))
+        })?,
+    };
+    match (file.due.as_str(), &file.schedule) {
+        ("cycle_end", None) => Ok(Due::CycleEnd),
+        ("on_demand", None) => Ok(Due::OnDemand),
+        ("schedule", Some(pattern)) => {
+            super::schedule::check(pattern).map_err(|problem| ("schedule", problem))?;
+            Ok(Due::Schedule { pattern: pattern.clone(), zone })
+        }
+        ("schedule", None) => {
+            Err(("schedule", "is missing; a cron pattern of 5 fields".to_owned()))
+        }
+        (_, Some(_)) => Err(("schedule", "is only for due = \"schedule\"".to_owned())),
+        (other, None) => {
+            Err(("due", format!("{other:?} must be \"cycle_end\", \"schedule\" or \"on_demand\"")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_definitions_are_valid() {
+        let jobs = load(None).unwrap();
+        let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+        assert_eq!(names, ["import_inbox", "monthly_close", "purchases"]);
+    }
+
+    #[test]
+    fn mistakes_name_file_field_and_what_is_allowed() {
+        let good = include_str!("../../jobs/import_inbox.toml");
+        for (from, to, expected) in [
+            ("zone = \"UTC\"", "zone = \"Mars\"", "zone: \"Mars\" is not an IANA time zone"),
+            ("*/5 * * * *", "61 * * * *", "schedule: "),
+            ("\"import_usage\"", "\"imprt\"", "steps: \"imprt\" is not a step"),
+            ("due = \"schedule\"", "due = \"daily\"", "schedule: is only for"),
+            ("zone =", "zoen =", "unknown field `zoen`"),
+        ] {
+            let error =
+                parse("import_inbox.toml", &good.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("import_inbox.toml"), "{error}");
+        }
+    }
+
+    #[test]
+    fn delays_double_up_to_the_limit_and_spread() {
+        let retry = Retry { attempts: 12, first_delay_s: 5, max_delay_s: 3600 };
+        assert_eq!(retry.delay(1, 0), Duration::milliseconds(4_000));
+        assert_eq!(retry.delay(1, 255), Duration::milliseconds(6_000));
+        assert_eq!(retry.delay(3, 127).num_seconds(), 19);
+        assert!(retry.delay(60, 255) <= Duration::seconds(4_320));
+    }
+}

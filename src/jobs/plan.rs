@@ -1,0 +1,274 @@
+//! What is due: asked of the database, never of a timer. Start-up, tick and the command line ask here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::{DateTime, Duration, Utc};
+use chrono_tz::Tz;
+
+use super::definition::{Due, Job};
+use super::steps::{Range, chunk_step, subject_step};
+use super::{StepKind, schedule};
+use crate::app::App;
+use crate::domain::cycle::Cycle;
+use crate::domain::ids;
+use crate::services::ServiceError;
+use crate::storage::cycles::{self, Due as DueCycle};
+use crate::storage::runs::{self, Run};
+use crate::storage::steps::Step;
+use crate::storage::{Tx, damaged, meta, parsed, steps};
+
+/// How far the clock may fall behind the latest work before nothing is closed any more (F37).
+const CLOCK_SLACK: Duration = Duration::minutes(5);
+
+/// A group of organizations whose cycle is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueGroup {
+    /// Which job.
+    pub job: String,
+    /// Which cycle, as text; empty: not about a cycle.
+    pub cycle: String,
+    /// Since when.
+    pub due_at: DateTime<Utc>,
+    /// Which organizations, in order; empty: not about organizations.
+    pub organizations: Vec<String>,
+    /// Files of the inbox, for imports.
+    pub files: Vec<String>,
+    /// More missed cycles than the job catches up by itself: how many.
+    pub waits_for_catch_up: Option<u32>,
+}
+
+/// Everything that is due now, oldest cycle first.
+///
+/// # Errors
+/// The clock is behind the latest work, or the database fails.
+pub async fn due(app: &App, confirmed: Option<u32>) -> Result<Vec<DueGroup>, ServiceError> {
+    let now = app.clock.now();
+    let mut tx = app.db.read().await?;
+    refuse_early_clock(&mut tx, now).await?;
+    let mut groups = Vec::new();
+    for job in &app.jobs {
+        match &job.due {
+            Due::CycleEnd => groups.extend(due_cycles(&mut tx, job, now, confirmed).await?),
+            Due::Schedule { pattern, zone } => {
+                groups.extend(due_schedule(app, &mut tx, job, pattern, *zone, now).await?);
+            }
+            Due::OnDemand => {}
+        }
+    }
+    Ok(groups)
+}
+
+async fn refuse_early_clock(tx: &mut Tx, now: DateTime<Utc>) -> Result<(), ServiceError> {
+    match meta::high_water(tx).await? {
+        Some(high) if now < high - CLOCK_SLACK => Err(ServiceError::Refused(format!(
+            "the clock says {}, but work was done at {} already; correct the clock before anything is closed",
+            now.to_rfc3339(),
+            high.to_rfc3339()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+async fn due_cycles(
+    tx: &mut Tx,
+    job: &Job,
+    now: DateTime<Utc>,
+    confirmed: Option<u32>,
+) -> Result<Vec<DueGroup>, ServiceError> {
+    let limit = confirmed.unwrap_or_default().max(job.max_catch_up);
+    let mut ready: BTreeMap<(String, DateTime<Utc>), Vec<String>> = BTreeMap::new();
+    let mut held: BTreeMap<(String, DateTime<Utc>, u32), Vec<String>> = BTreeMap::new();
+    for due in cycles::due(tx, now).await? {
+        let missed = missed_cycles(&due, now)?;
+        if missed > limit {
+            held.entry((due.cycle, due.due_at, missed)).or_default().push(due.organization);
+        } else {
+            ready.entry((due.cycle, due.due_at)).or_default().push(due.organization);
+        }
+    }
+    let group = |cycle, due_at, organizations, waits_for_catch_up| DueGroup {
+        job: job.name.clone(),
+        cycle,
+        due_at,
+        organizations,
+        files: Vec::new(),
+        waits_for_catch_up,
+    };
+    let mut groups = Vec::new();
+    for ((cycle, due_at), organizations) in ready {
+        let left = not_covered(tx, job, &cycle, due_at, organizations).await?;
+        if !left.is_empty() {
+            groups.push(group(cycle, due_at, left, None));
+        }
+    }
+    for ((cycle, due_at, missed), organizations) in held {
+        groups.push(group(cycle, due_at, organizations, Some(missed)));
+    }
+    Ok(groups)
+}
+
+/// How many ended cycles an organization has to close, grace included.
+fn missed_cycles(due: &DueCycle, now: DateTime<Utc>) -> Result<u32, ServiceError> {
+    let name = &due.organization;
+    let zone: Tz = parsed("organization", "zone", name, &due.zone)?;
+    let cycle: Cycle = parsed("billing_cycle", "cycle", name, &due.cycle)?;
+    let grace = due.due_at - due.ends_at;
+    let current = Cycle::of_instant(now - grace, zone);
+    u32::try_from(current.since(cycle).max(1))
+        .map_err(|error| damaged("billing_cycle", "cycle", name, error).into())
+}
+
+/// Organizations that no unfinished close step of the run covers.
+async fn not_covered(
+    tx: &mut Tx,
+    job: &Job,
+    cycle: &str,
+    due_at: DateTime<Utc>,
+    mut organizations: Vec<String>,
+) -> Result<Vec<String>, ServiceError> {
+    for run in runs::of_cycle(tx, &job.name, cycle).await? {
+        if run.due_at != due_at {
+            continue;
+        }
+        let covering = steps::unfinished(tx, &run.id, StepKind::Close.as_str()).await?;
+        organizations.retain(|organization| {
+            !covering.iter().any(|step| {
+                step.state != "parked"
+                    && (&step.first_organization..=&step.last_organization).contains(&organization)
+            })
+        });
+    }
+    Ok(organizations)
+}
+
+async fn due_schedule(
+    app: &App,
+    tx: &mut Tx,
+    job: &Job,
+    pattern: &str,
+    zone: Tz,
+    now: DateTime<Utc>,
+) -> Result<Option<DueGroup>, ServiceError> {
+    let last_due = schedule::last_due(pattern, zone, now).map_err(ServiceError::Refused)?;
+    let Some(due_at) = last_due else { return Ok(None) };
+    if runs::at(tx, &job.name, due_at).await?.is_some() {
+        return Ok(None);
+    }
+    let files = inbox_files(&app.inbox());
+    Ok((!files.is_empty()).then(|| DueGroup {
+        job: job.name.clone(),
+        cycle: String::new(),
+        due_at,
+        organizations: Vec::new(),
+        files,
+        waits_for_catch_up: None,
+    }))
+}
+
+/// Files that wait in the inbox, by name; those being written and those set aside are left alone.
+fn inbox_files(inbox: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(inbox) else { return Vec::new() };
+    let mut names: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| {
+            let rejected = super::steps::import_usage::REJECTED;
+            let temporary = [".part", ".tmp", rejected].iter().any(|end| name.ends_with(end));
+            let set_aside = inbox.join(format!("{name}{rejected}")).exists();
+            !name.starts_with('.') && !temporary && !set_aside
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// Turns a due group into a run with its steps. None: another planner was faster.
+///
+/// # Errors
+/// The database fails.
+pub async fn plan(
+    app: &App,
+    group: &DueGroup,
+    cause: &str,
+) -> Result<Option<String>, ServiceError> {
+    let now = app.clock.now();
+    let job = app.job(&group.job).map_err(|error| ServiceError::NotFound(format!("{error:#}")))?;
+    let mut tx = app.db.write().await?;
+    let run = get_or_create(&mut tx, group, cause, now).await?;
+    if !runs::begin_plan(&mut tx, &run).await? {
+        return Ok(None);
+    }
+    let steps = match group.files.as_slice() {
+        [] => close_steps(&run.id, &group.organizations, job.chunk_organizations, now),
+        files => (0_i64..)
+            .zip(files)
+            .map(|(ordinal, file)| {
+                subject_step(StepKind::ImportUsage, &run.id, None, file, ordinal, now)
+            })
+            .collect(),
+    };
+    steps::add(&mut tx, &steps, now).await?;
+    meta::raise_high_water(&mut tx, now).await?;
+    tx.commit().await?;
+    tracing::info!(
+        run = run.id,
+        job = group.job,
+        cycle = group.cycle,
+        "planned {} steps",
+        steps.len()
+    );
+    Ok(Some(run.id))
+}
+
+async fn get_or_create(
+    tx: &mut Tx,
+    group: &DueGroup,
+    cause: &str,
+    now: DateTime<Utc>,
+) -> Result<Run, ServiceError> {
+    let due = group.due_at.timestamp_micros().to_string();
+    let run = Run {
+        id: ids::derived("run", group.due_at, &[&group.job, &group.cycle, &due]),
+        job: group.job.clone(),
+        cycle: group.cycle.clone(),
+        due_at: group.due_at,
+        state: "open".to_owned(),
+        cause: cause.to_owned(),
+        plans: 0,
+    };
+    Ok(runs::get_or_create(tx, &run, now).await?)
+}
+
+/// The run that on-demand work of a job joins: one per day (UTC).
+pub async fn daily_run(tx: &mut Tx, job: &str, now: DateTime<Utc>) -> Result<String, ServiceError> {
+    let midnight = now.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+    let group = DueGroup {
+        job: job.to_owned(),
+        cycle: String::new(),
+        due_at: midnight,
+        organizations: Vec::new(),
+        files: Vec::new(),
+        waits_for_catch_up: None,
+    };
+    let run = get_or_create(tx, &group, "on demand", now).await?;
+    if !runs::begin_plan(tx, &run).await? {
+        return Err(ServiceError::Refused("another command is at work; try again".to_owned()));
+    }
+    Ok(run.id)
+}
+
+fn close_steps(run: &str, organizations: &[String], chunk: usize, now: DateTime<Utc>) -> Vec<Step> {
+    (0_i64..)
+        .zip(organizations.chunks(chunk.max(1)))
+        .filter_map(|(ordinal, part)| {
+            let range = Range {
+                first: part.first()?,
+                last: part.last()?,
+                organizations: i64::try_from(part.len()).unwrap_or(i64::MAX),
+            };
+            Some(chunk_step(StepKind::Close, run, &range, ordinal, now))
+        })
+        .collect()
+}

@@ -1,0 +1,301 @@
+//! What people ask the runner for: rerun a job, let parked work go again, buy credits, record a transfer.
+//!
+//! Each request leaves an audit row in the transaction of what it changes.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::definition::Due;
+use super::plan::{self, DueGroup, daily_run};
+use super::report::{Report, no_run};
+use super::runner::Runner;
+use super::steps::{Range, chunk_step, mail_steps, subject_step};
+use super::{StepKind, names};
+use crate::app::App;
+use crate::domain::cycle::Cycle;
+use crate::services::catalogs::History;
+use crate::services::charging::{self, Transfer};
+use crate::services::purchases::{self, Wanted};
+use crate::services::{ServiceError, no_organization};
+use crate::storage::runs::Run;
+use crate::storage::{Tx, audit, cycles, invoices, ledger, organizations, runs, steps};
+
+/// What finance wants run.
+#[derive(Debug, Clone)]
+pub struct Rerun<'a> {
+    /// Which job.
+    pub job: &'a str,
+    /// Which cycle; none: whatever is due.
+    pub cycle: Option<Cycle>,
+    /// Which organizations; empty: all.
+    pub organizations: &'a [String],
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// Runs a job by hand: continues what is unfinished, repeats what can be repeated, never twice what
+/// must happen once.
+///
+/// # Errors
+/// No such job, an organization or cycle that is not there, or a cycle that has not ended.
+pub async fn rerun(app: &Arc<App>, request: &Rerun<'_>) -> Result<Report, ServiceError> {
+    let job = app.job(request.job).map_err(|error| ServiceError::NotFound(format!("{error:#}")))?;
+    let runner = Runner::new(app.clone(), CancellationToken::new())?;
+    match (&job.due, request.cycle) {
+        (Due::CycleEnd, Some(cycle)) => rerun_cycle(app, &runner, request, cycle).await,
+        (_, Some(_)) => Err(ServiceError::Refused(format!(
+            "job {} is not about cycles; leave --cycle out",
+            request.job
+        ))),
+        (_, None) => {
+            write_audit(app, request, "what is due").await?;
+            runner.tick(None).await
+        }
+    }
+}
+
+async fn write_audit(app: &App, request: &Rerun<'_>, what: &str) -> Result<(), ServiceError> {
+    let mut tx = app.db.write().await?;
+    let command = format!("job run {} {what} {}", request.job, request.organizations.join(" "));
+    audit::append(&mut tx, app.clock.now(), &app.actor, command.trim_end(), request.reason).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn rerun_cycle(
+    app: &Arc<App>,
+    runner: &Runner,
+    request: &Rerun<'_>,
+    cycle: Cycle,
+) -> Result<Report, ServiceError> {
+    refuse_unknown(app, request, cycle).await?;
+    write_audit(app, request, &cycle.to_string()).await?;
+    let wanted = |organization: &String| {
+        request.organizations.is_empty() || request.organizations.contains(organization)
+    };
+    let label = cycle.to_string();
+    let mut touched = std::collections::BTreeSet::new();
+    // Confirmed by the person who asks: any number of missed cycles, but only this one is closed.
+    for mut group in plan::due(app, Some(u32::MAX)).await? {
+        if group.cycle == label && group.job == request.job {
+            group.organizations.retain(wanted);
+            if !group.organizations.is_empty() {
+                let cause = format!("{}: {}", app.actor, request.reason);
+                touched.extend(plan::plan(app, &group, &cause).await?);
+            }
+        }
+    }
+    let mut tx = app.db.read().await?;
+    let known = runs::of_cycle(&mut tx, request.job, &label).await?;
+    drop(tx);
+    for run in &known {
+        again(app, run, request).await?;
+        touched.insert(run.id.clone());
+    }
+    for run in touched.clone() {
+        runner.work(Some(&run), &mut touched).await?;
+    }
+    runner.report(&touched, Vec::new()).await
+}
+
+async fn refuse_unknown(app: &App, request: &Rerun<'_>, cycle: Cycle) -> Result<(), ServiceError> {
+    let mut tx = app.db.read().await?;
+    let now = app.clock.now();
+    for id in request.organizations {
+        organizations::get(&mut tx, id).await?.ok_or_else(|| no_organization(id))?;
+        match cycles::get(&mut tx, id, cycle).await? {
+            None => {
+                return Err(ServiceError::Refused(format!(
+                    "organization {id} has no cycle {cycle} yet, or joined after it; cycles close oldest first"
+                )));
+            }
+            Some(stored) if !stored.closed && stored.due_at > now => {
+                return Err(ServiceError::Refused(format!(
+                    "cycle {cycle} of organization {id} is not over: it is due at {}",
+                    stored.due_at.to_rfc3339()
+                )));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Lets parked steps of a run go again, repeats its documents, and tries declined invoices once more.
+async fn again(app: &App, run: &Run, request: &Rerun<'_>) -> Result<(), ServiceError> {
+    let now = app.clock.now();
+    let cycle: Cycle =
+        run.cycle.parse().map_err(|error| ServiceError::Refused(format!("{error}")))?;
+    let mut tx = app.db.write().await?;
+    let everyone: Vec<Option<&str>> = vec![None];
+    let named: Vec<Option<&str>> =
+        request.organizations.iter().map(|id| Some(id.as_str())).collect();
+    for organization in if named.is_empty() { &everyone } else { &named } {
+        steps::unpark(&mut tx, &run.id, *organization, now).await?;
+        let (first, last) = organization.map_or(("", "~"), |id| (id, id));
+        attempt_declined(app, &mut tx, run, cycle, (first, last)).await?;
+        let issued = invoices::issued_in_range(&mut tx, first, last, cycle).await?;
+        let next: Vec<_> = issued
+            .chunks(500)
+            .filter_map(|part| {
+                let range = Range {
+                    first: &part.first()?.organization,
+                    last: &part.last()?.organization,
+                    organizations: i64::try_from(part.len()).unwrap_or(i64::MAX),
+                };
+                Some(chunk_step(StepKind::Render, &run.id, &range, 0, now))
+            })
+            .collect();
+        // The same step twice at one instant is one step.
+        steps::add(&mut tx, &next, now).await?;
+    }
+    if runs::begin_plan(&mut tx, run).await? {
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// New attempts for declined invoices of a range.
+async fn attempt_declined(
+    app: &App,
+    tx: &mut Tx,
+    run: &Run,
+    cycle: Cycle,
+    (first, last): (&str, &str),
+) -> Result<usize, ServiceError> {
+    let now = app.clock.now();
+    let mut next = Vec::new();
+    for row in invoices::issued_in_range(tx, first, last, cycle).await? {
+        if row.payment_status != invoices::payment_status::DECLINED {
+            continue;
+        }
+        if let Some(charge) = charging::next_attempt(app, tx, &row).await? {
+            let id = Some(row.organization.as_str());
+            next.push(subject_step(StepKind::Charge, &run.id, id, &charge.id, 0, now));
+        }
+    }
+    steps::add(tx, &next, now).await?;
+    Ok(next.len())
+}
+
+/// Lets parked steps of a run go again, for one organization or all; a parked close takes the terms its
+/// organization has now, so that a corrected contract or catalog counts.
+///
+/// # Errors
+/// No such run, or nothing in it to retry.
+pub async fn retry(
+    app: &Arc<App>,
+    run: &str,
+    organization: Option<&str>,
+    reason: &str,
+) -> Result<Report, ServiceError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    let stored = runs::get(&mut tx, run).await?.ok_or_else(|| no_run(run))?;
+    if let Some(id) = organization {
+        organizations::get(&mut tx, id).await?.ok_or_else(|| no_organization(id))?;
+    }
+    let refrozen = refreeze_terms(&mut tx, run, organization, now).await?;
+    let parked = steps::unpark(&mut tx, run, organization, now).await?;
+    let hurried = steps::hurry(&mut tx, run, organization, now).await?;
+    let attempts = match stored.cycle.parse::<Cycle>() {
+        Ok(cycle) => {
+            let range = organization.map_or(("", "~"), |id| (id, id));
+            attempt_declined(app, &mut tx, &stored, cycle, range).await?
+        }
+        Err(_) => 0,
+    };
+    if parked == 0 && hurried == 0 && attempts == 0 {
+        let whose = organization.map(|id| format!(" for organization {id}")).unwrap_or_default();
+        return Err(ServiceError::Refused(format!(
+            "run {run} has nothing to retry{whose}: no parked or waiting step, no declined invoice \
+             with a usable payment method"
+        )));
+    }
+    let whose = organization.unwrap_or("all");
+    let command = format!(
+        "run retry {run} --org {whose}: {parked} parked, {attempts} declined, terms taken anew of {refrozen:?}"
+    );
+    audit::append(&mut tx, now, &app.actor, &command, reason).await?;
+    if !runs::begin_plan(&mut tx, &stored).await? {
+        return Err(ServiceError::Refused("another command is at work; try again".to_owned()));
+    }
+    tx.commit().await?;
+    Runner::new(app.clone(), CancellationToken::new())?.finish_run(run).await
+}
+
+/// Gives organizations whose close is parked the terms of today; the amounts already granted stay.
+async fn refreeze_terms(
+    tx: &mut Tx,
+    run: &str,
+    organization: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Vec<String>, ServiceError> {
+    let history = History::load(tx).await?;
+    let version = history.in_force(now);
+    let mut names = Vec::new();
+    for step in steps::unfinished(tx, run, StepKind::Close.as_str()).await? {
+        let Some(id) = step.organization.filter(|_| step.state == "parked") else { continue };
+        if organization.is_some_and(|wanted| wanted != id) {
+            continue;
+        }
+        ledger::lock(tx, &id, &id).await?;
+        let stored = organizations::get(tx, &id).await?.ok_or_else(|| no_organization(&id))?;
+        let terms = version
+            .catalog
+            .terms(&stored.organization, version.number)
+            .map_err(|error| ServiceError::Refused(format!("organization {id}: {error}")))?;
+        cycles::set_open_terms(tx, &id, &terms).await?;
+        names.push(id);
+    }
+    Ok(names)
+}
+
+/// Buys credits: charges the stored method, grants when paid, mails the receipt. Gives the purchase's id.
+///
+/// # Errors
+/// See [`purchases::begin`].
+pub async fn buy(
+    app: &Arc<App>,
+    organization: &str,
+    wanted: &Wanted,
+) -> Result<(String, Report), ServiceError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    let (purchase, charge) = purchases::begin(app, &mut tx, organization, wanted).await?;
+    let run = daily_run(&mut tx, names::PURCHASES, now).await?;
+    let step = subject_step(StepKind::Charge, &run, Some(organization), &charge.id, 0, now);
+    steps::add(&mut tx, &[step], now).await?;
+    let command = format!("credits buy {organization} {} ({})", purchase.credits, purchase.id);
+    audit::append(&mut tx, now, &app.actor, &command, "purchase").await?;
+    tx.commit().await?;
+    let report = Runner::new(app.clone(), CancellationToken::new())?.finish_run(&run).await?;
+    Ok((purchase.id, report))
+}
+
+/// Records a bank transfer and mails the receipt.
+///
+/// # Errors
+/// See [`charging::record_transfer`].
+pub async fn record_transfer(
+    app: &Arc<App>,
+    transfer: &Transfer<'_>,
+) -> Result<Report, ServiceError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    let (_, mails) = charging::record_transfer(app, &mut tx, transfer).await?;
+    let run = daily_run(&mut tx, names::PURCHASES, now).await?;
+    steps::add(&mut tx, &mail_steps(&mails, &run, 0, now), now).await?;
+    tx.commit().await?;
+    Runner::new(app.clone(), CancellationToken::new())?.finish_run(&run).await
+}
+
+/// Everything that is due now.
+///
+/// # Errors
+/// The clock is behind, or the database fails.
+pub async fn due(app: &App) -> Result<Vec<DueGroup>, ServiceError> {
+    plan::due(app, None).await
+}

@@ -1,0 +1,287 @@
+//! Claims steps, does them, and decides what follows a failure.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::plan::{self, DueGroup};
+use super::report::{self, Held, Report};
+use super::steps::{self as step_kinds, LEASE, Range, StepError, chunk_step};
+use super::{StepKind, names};
+use crate::app::{App, random_id};
+use crate::services::ServiceError;
+use crate::storage::steps::{self, Claim, Step};
+use crate::storage::{StorageError, cycles, meta, runs};
+
+/// Charges and mails done at the same time; the lease covers them all.
+const EFFECTS_AT_ONCE: i64 = 16;
+/// Whole transactions tried again at once when the database was busy.
+const IMMEDIATE_RETRIES: u32 = 5;
+/// Rounds of planning in one tick: far more than months anyone can miss.
+const MAX_ROUNDS: u32 = 10_000;
+
+/// Works through what is due.
+pub struct Runner {
+    app: Arc<App>,
+    /// Random per process: a restarted host does not inherit its own leases.
+    owner: String,
+    stop: CancellationToken,
+}
+
+impl Runner {
+    /// A runner that stops claiming when `stop` is cancelled.
+    ///
+    /// # Errors
+    /// The system has no random bits.
+    pub fn new(app: Arc<App>, stop: CancellationToken) -> Result<Self, ServiceError> {
+        let owner = random_id("own").map_err(|error| ServiceError::Refused(error.to_string()))?;
+        Ok(Self { app, owner, stop })
+    }
+
+    /// Asks what is due and does all of it, oldest cycle first.
+    ///
+    /// # Errors
+    /// The clock is behind, or the database fails.
+    pub async fn tick(&self, confirmed: Option<u32>) -> Result<Report, ServiceError> {
+        let mut touched = BTreeSet::new();
+        let mut held = Vec::new();
+        for _ in 0..MAX_ROUNDS {
+            let groups = plan::due(&self.app, confirmed).await?;
+            held = groups.iter().filter_map(held_of).collect();
+            let planned = self.plan_oldest(&groups, "schedule").await?;
+            let worked = self.work(None, &mut touched).await?;
+            touched.extend(planned.iter().cloned());
+            if self.stop.is_cancelled() || (planned.is_empty() && worked == 0) {
+                break;
+            }
+        }
+        self.report(&touched, held).await
+    }
+
+    /// Plans the due groups of the oldest cycle, and everything that is not about cycles.
+    async fn plan_oldest(
+        &self,
+        groups: &[DueGroup],
+        cause: &str,
+    ) -> Result<Vec<String>, ServiceError> {
+        let ready = || groups.iter().filter(|group| group.waits_for_catch_up.is_none());
+        let oldest =
+            ready().filter(|group| !group.cycle.is_empty()).map(|group| group.cycle.clone()).min();
+        let mut planned = Vec::new();
+        for group in ready() {
+            if group.cycle.is_empty() || Some(&group.cycle) == oldest.as_ref() {
+                planned.extend(plan::plan(&self.app, group, cause).await?);
+            }
+        }
+        Ok(planned)
+    }
+
+    /// Does steps until none may go now; gives how many were done. `run` limits it to one run.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn work(
+        &self,
+        run: Option<&str>,
+        touched: &mut BTreeSet<String>,
+    ) -> Result<usize, ServiceError> {
+        let mut worked = 0;
+        while !self.stop.is_cancelled() {
+            let claimed = self.claim(run).await?;
+            if claimed.is_empty() {
+                break;
+            }
+            touched.extend(claimed.iter().map(|step| step.run_id.clone()));
+            worked += claimed.len();
+            let mut tasks = JoinSet::new();
+            for step in claimed {
+                let app = self.app.clone();
+                tasks.spawn(async move { perform(app, step).await });
+            }
+            while let Some(done) = tasks.join_next().await {
+                done.map_err(|error| ServiceError::Refused(error.to_string()))??;
+            }
+        }
+        Ok(worked)
+    }
+
+    /// Facts and files one at a time, effects some at once.
+    async fn claim(&self, run: Option<&str>) -> Result<Vec<Step>, ServiceError> {
+        let now = self.app.clock.now();
+        let mut claim = Claim {
+            owner: &self.owner,
+            now,
+            lease_until: now + LEASE,
+            max_rank: StepKind::Render.rank(),
+            limit: 1,
+            run,
+        };
+        let mut tx = self.app.db.write().await?;
+        let mut claimed = steps::claim(&mut tx, &claim).await?;
+        if claimed.is_empty() {
+            claim.max_rank = StepKind::Mail.rank();
+            claim.limit = EFFECTS_AT_ONCE;
+            claimed = steps::claim(&mut tx, &claim).await?;
+        }
+        if claimed.is_empty() {
+            return Ok(claimed);
+        }
+        meta::raise_high_water(&mut tx, now).await?;
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    /// What became of the touched runs.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn report(
+        &self,
+        touched: &BTreeSet<String>,
+        held: Vec<Held>,
+    ) -> Result<Report, ServiceError> {
+        let mut runs = Vec::with_capacity(touched.len());
+        for id in touched {
+            runs.push(report::of_run(&self.app, id).await?);
+        }
+        runs.sort_by(|a, b| (a.run.due_at, &a.run.id).cmp(&(b.run.due_at, &b.run.id)));
+        Ok(Report { runs, held })
+    }
+
+    /// Does everything of one run that may go now.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn finish_run(&self, run: &str) -> Result<Report, ServiceError> {
+        let mut touched = BTreeSet::from([run.to_owned()]);
+        self.work(Some(run), &mut touched).await?;
+        self.report(&touched, Vec::new()).await
+    }
+}
+
+fn held_of(group: &DueGroup) -> Option<Held> {
+    group.waits_for_catch_up.map(|missed| Held {
+        job: group.job.clone(),
+        cycle: group.cycle.clone(),
+        due_at: group.due_at,
+        organizations: group.organizations.len(),
+        missed,
+    })
+}
+
+/// Does one claimed step in a task of its own, so that a panic ends nothing but this step.
+async fn perform(app: Arc<App>, step: Step) -> Result<(), ServiceError> {
+    let span = tracing::info_span!(
+        "step",
+        run = step.run_id,
+        kind = step.kind,
+        organization = step.organization,
+        organizations = step.organizations
+    );
+    for _ in 0..IMMEDIATE_RETRIES {
+        let (worker, claimed) = (app.clone(), step.clone());
+        let task = async move { step_kinds::execute(&worker, &claimed).await };
+        let done = tokio::spawn(task.instrument(span.clone())).await;
+        let error = match done {
+            Ok(Ok(())) | Ok(Err(StepError::Fenced)) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(panic) => StepError::Park(format!("the program failed on this step: {panic}")),
+        };
+        if !is_busy(&error) {
+            return after_failure(&app, &step, error).instrument(span).await;
+        }
+    }
+    let busy = StepError::Retry { reason: "the database was busy".to_owned(), after: None };
+    after_failure(&app, &step, busy).instrument(span).await
+}
+
+/// A lock or a deadlock: the whole transaction is tried again at once.
+fn is_busy(error: &StepError) -> bool {
+    matches!(error, StepError::Retry { reason, after: None } if reason.starts_with("database: ")
+        && (reason.contains("deadlock") || reason.contains("locked") || reason.contains("serialize")))
+}
+
+async fn after_failure(app: &App, step: &Step, error: StepError) -> Result<(), ServiceError> {
+    match error {
+        StepError::Fenced => Ok(()),
+        StepError::Retry { reason, after } => retry_later(app, step, &reason, after).await,
+        StepError::Park(reason) => {
+            if step.organization.is_none() && step.organizations > 1 {
+                split(app, step, &reason).await
+            } else {
+                park(app, step, &reason).await
+            }
+        }
+    }
+}
+
+async fn retry_later(
+    app: &App,
+    step: &Step,
+    reason: &str,
+    after: Option<Duration>,
+) -> Result<(), ServiceError> {
+    let mut tx = app.db.write().await?;
+    let job = runs::get(&mut tx, &step.run_id).await?.map(|run| run.job).unwrap_or_default();
+    let retry = app.job(&job).or_else(|_| app.job(names::MONTHLY_CLOSE)).map(|job| job.retry);
+    let retry = retry.map_err(|error| ServiceError::Refused(error.to_string()))?;
+    // A step that knows its own delay counts its own tries.
+    if after.is_none() && step.attempts >= i64::from(retry.attempts) {
+        drop(tx);
+        return park(app, step, &format!("{reason} (tried {} times)", step.attempts)).await;
+    }
+    let spread = step.id.bytes().next_back().unwrap_or_default();
+    let delay = after.unwrap_or_else(|| retry.delay(step.attempts, spread));
+    tracing::warn!(reason, "waits {} s and is tried again", delay.num_seconds());
+    steps::release(&mut tx, step, app.clock.now() + delay, Some(reason)).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn park(app: &App, step: &Step, reason: &str) -> Result<(), ServiceError> {
+    tracing::warn!(reason, "parked: waits for a person");
+    let mut tx = app.db.write().await?;
+    steps::park(&mut tx, step, reason).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Halves a chunk that fails as a whole, until what is to blame stands alone.
+async fn split(app: &App, step: &Step, reason: &str) -> Result<(), ServiceError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    let Some(run) = runs::get(&mut tx, &step.run_id).await? else {
+        drop(tx);
+        return park(app, step, reason).await;
+    };
+    let (first, last) = (&step.first_organization, &step.last_organization);
+    let organizations = cycles::organizations(&mut tx, &run.cycle, first, last).await?;
+    let kind: StepKind = step.kind.parse().map_err(ServiceError::Refused)?;
+    let halves = organizations.chunks(organizations.len().div_ceil(2).max(1));
+    let parts: Vec<Step> = halves
+        .filter_map(|part| {
+            let range = Range {
+                first: part.first()?,
+                last: part.last()?,
+                organizations: i64::try_from(part.len()).unwrap_or(i64::MAX),
+            };
+            Some(chunk_step(kind, &step.run_id, &range, step.ordinal, now))
+        })
+        .collect();
+    if parts.len() < 2 {
+        drop(tx);
+        return park(app, step, reason).await;
+    }
+    tracing::warn!(reason, "split: {} organizations fail together", organizations.len());
+    steps::add(&mut tx, &parts, now).await?;
+    match steps::finish(&mut tx, step, now).await {
+        Ok(()) => tx.commit().await?,
+        Err(StorageError::Fenced(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! `serve`: the unattended runner. A heartbeat wakes it, workers share the work, SIGTERM drains it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_cron_scheduler::{Job, JobScheduler};
+use tokio_util::sync::CancellationToken;
+
+use super::runner::Runner;
+use crate::app::App;
+
+/// How long work in hand may take after SIGTERM; what is left is claimed again when its lease is over.
+const DRAIN: Duration = Duration::from_secs(9);
+
+/// Runs until SIGTERM or SIGINT; a second signal ends it at once.
+///
+/// # Errors
+/// The scheduler or the signals cannot be set up.
+pub async fn serve(app: Arc<App>) -> Result<()> {
+    let stop = CancellationToken::new();
+    let wake = Arc::new(Notify::new());
+    let mut scheduler = heartbeat(&app, wake.clone()).await?;
+    let mut workers = JoinSet::new();
+    for worker in 0..app.config.runner.workers {
+        let runner = Runner::new(app.clone(), stop.clone())?;
+        workers.spawn(work(runner, worker == 0, wake.clone(), stop.clone()));
+    }
+    tracing::info!(workers = app.config.runner.workers, "serving");
+    first_signal().await?;
+    tracing::info!("stopping: no new work, finishing what is in hand");
+    stop.cancel();
+    let drained = async { while workers.join_next().await.is_some() {} };
+    tokio::select! {
+        () = drained => tracing::info!("stopped"),
+        () = tokio::time::sleep(DRAIN) => tracing::warn!("stopped with work in hand; its leases run out in a minute"),
+        second = first_signal() => { second?; tracing::warn!("stopped at once"); }
+    }
+    let _ = scheduler.shutdown().await;
+    workers.abort_all();
+    Ok(())
+}
+
+/// A UTC timer that only wakes: what is due is asked of the database.
+async fn heartbeat(app: &App, wake: Arc<Notify>) -> Result<JobScheduler> {
+    let scheduler = JobScheduler::new().await.context("the heartbeat cannot be set up")?;
+    let every = Duration::from_secs(u64::from(app.config.runner.heartbeat_s));
+    let beat = Job::new_repeated(every, move |_, _| wake.notify_waiters())
+        .context("the heartbeat cannot be set up")?;
+    scheduler.add(beat).await.context("the heartbeat cannot be set up")?;
+    scheduler.start().await.context("the heartbeat cannot be started")?;
+    Ok(scheduler)
+}
+
+/// One worker plans and works, the others only work.
+async fn work(runner: Runner, plans: bool, wake: Arc<Notify>, stop: CancellationToken) {
+    loop {
+        let done = if plans {
+            runner.tick(None).await.map(|report| {
+                for held in &report.held {
+                    tracing::warn!(
+                        cycle = held.cycle,
+                        organizations = held.organizations,
+                        "{} missed cycles wait for `tick --catch-up {}`",
+                        held.missed,
+                        held.missed
+                    );
+                }
+            })
+        } else {
+            runner.work(None, &mut BTreeSet::new()).await.map(|_| ())
+        };
+        if let Err(error) = done {
+            tracing::error!(%error, "this round failed; the next heartbeat tries again");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = wake.notified() => {}
+        }
+    }
+}
+
+async fn first_signal() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be heard")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

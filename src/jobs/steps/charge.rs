@@ -1,0 +1,180 @@
+//! Charges one invoice or purchase: an effect that cannot be rolled back.
+//!
+//! Intent committed → `sent` committed before the socket opens → call with a timeout → settle. An unclear
+//! answer is `unknown`: looked up, sent again only with the same key inside the provider's window, else
+//! parked for a person.
+
+use std::time::Duration as StdDuration;
+
+use chrono::Duration;
+
+use super::{LEASE, StepError, mail_steps};
+use crate::app::App;
+use crate::domain::payment::{ChargeOutcome, ChargeState};
+use crate::payments::GatewayError;
+use crate::services::charging;
+use crate::storage::charges::{self, Charge, Subject};
+use crate::storage::invoices::{self, payment_status};
+use crate::storage::steps::{self, Step};
+
+/// How long a provider honours a key; after that it is looked up, never sent again (C7).
+const KEY_WINDOW: Duration = Duration::hours(23);
+/// When an unknown outcome is looked up again, counted in look-ups made.
+const LOOKUPS_AFTER_MINUTES: [i64; 6] = [1, 5, 15, 60, 360, 1_380];
+/// How often a pending one is looked up: daily.
+const PENDING_AFTER: Duration = Duration::hours(24);
+
+pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
+    let Some(charge) = load(app, step).await? else {
+        return finish_without(app, step).await;
+    };
+    if charge.state == ChargeState::Intended {
+        return send(app, step, &charge).await;
+    }
+    // It may have been sent before: ask first.
+    match bounded(app, app.gateway.lookup(&charge.request)).await {
+        Ok(Some(outcome)) => settle(app, step, &charge, &outcome).await,
+        Ok(None) => {
+            let first_sent = charge.first_sent_at.unwrap_or_else(|| app.clock.now());
+            if app.clock.now() - first_sent >= KEY_WINDOW {
+                return Err(StepError::Park(format!(
+                    "the payment provider knows no charge for {}, and it is too late to send it again safely; \
+                     check with the provider, then `run retry` or record the payment",
+                    charge.request.reference
+                )));
+            }
+            send(app, step, &charge).await
+        }
+        Err(error) => unclear(app, step, &charge, error).await,
+    }
+}
+
+/// The charge of a step, if it still needs anything.
+async fn load(app: &App, step: &Step) -> Result<Option<Charge>, StepError> {
+    let (Some(organization), Some(id)) = (&step.organization, &step.subject) else {
+        return Err(StepError::Park("this charge step names no charge".to_owned()));
+    };
+    let mut tx = app.db.read().await?;
+    let charge = charges::get(&mut tx, organization, id)
+        .await?
+        .ok_or_else(|| StepError::Park(format!("charge {id} is not stored")))?;
+    let open = matches!(
+        charge.state,
+        ChargeState::Intended | ChargeState::Sent | ChargeState::Unknown | ChargeState::Pending
+    );
+    Ok(open.then_some(charge))
+}
+
+async fn finish_without(app: &App, step: &Step) -> Result<(), StepError> {
+    let mut tx = app.db.write().await?;
+    steps::finish(&mut tx, step, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn send(app: &App, step: &Step, charge: &Charge) -> Result<(), StepError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    steps::hold(&mut tx, step, now + LEASE).await?;
+    charges::mark_sent(&mut tx, charge, now).await?;
+    tx.commit().await?;
+    match bounded(app, app.gateway.charge(&charge.request)).await {
+        Ok(outcome) => settle(app, step, charge, &outcome).await,
+        Err(error) => unclear(app, step, charge, error).await,
+    }
+}
+
+/// A provider that does not answer in time gave no clear answer.
+async fn bounded<T>(
+    app: &App,
+    call: impl Future<Output = Result<T, GatewayError>>,
+) -> Result<T, GatewayError> {
+    let limit = StdDuration::from_secs(u64::from(app.config.payments.timeout_s));
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => answer,
+        Err(_) => Err(GatewayError::Unclear(format!("no answer within {} s", limit.as_secs()))),
+    }
+}
+
+async fn settle(
+    app: &App,
+    step: &Step,
+    charge: &Charge,
+    outcome: &ChargeOutcome,
+) -> Result<(), StepError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    steps::hold(&mut tx, step, now + LEASE).await?;
+    let mails = charging::settle(app, &mut tx, charge, outcome).await?;
+    steps::add(&mut tx, &mail_steps(&mails, &step.run_id, step.ordinal, now), now).await?;
+    if matches!(outcome, ChargeOutcome::Pending { .. }) {
+        steps::release(&mut tx, step, now + PENDING_AFTER, Some("settles later")).await?;
+    } else {
+        steps::finish(&mut tx, step, now).await?;
+    }
+    tx.commit().await?;
+    tracing::info!(reference = charge.request.reference, state = %outcome.state(), "charge {}", outcome.state());
+    Ok(())
+}
+
+async fn unclear(
+    app: &App,
+    step: &Step,
+    charge: &Charge,
+    error: GatewayError,
+) -> Result<(), StepError> {
+    let reference = &charge.request.reference;
+    match error {
+        GatewayError::NotSent(reason) => Err(StepError::Retry {
+            reason: format!("charge of {reference}: {reason}"),
+            after: None,
+        }),
+        GatewayError::Unclear(reason) => {
+            mark_unknown(app, step, charge, &reason).await?;
+            let made = usize::try_from(charge.lookups).unwrap_or(usize::MAX);
+            // The first look-up follows at once; a provider that is slow to list a charge gets time.
+            let after = match made.checked_sub(1) {
+                None => Some(Duration::zero()),
+                Some(index) => {
+                    LOOKUPS_AFTER_MINUTES.get(index).map(|minutes| Duration::minutes(*minutes))
+                }
+            };
+            match after {
+                Some(after) => Err(StepError::Retry {
+                    reason: format!(
+                        "the outcome of the charge of {reference} is unknown: {reason}"
+                    ),
+                    after: Some(after),
+                }),
+                None => Err(StepError::Park(format!(
+                    "the outcome of the charge of {reference} is still unknown after {made} look-ups: {reason}; \
+                     ask the provider before anything else"
+                ))),
+            }
+        }
+        GatewayError::Misuse(_) | GatewayError::Mismatch(_) | GatewayError::Unsupported(_) => {
+            mark_unknown(app, step, charge, &error.to_string()).await?;
+            Err(StepError::Park(format!("charge of {reference}: {error}")))
+        }
+    }
+}
+
+async fn mark_unknown(
+    app: &App,
+    step: &Step,
+    charge: &Charge,
+    reason: &str,
+) -> Result<(), StepError> {
+    let mut tx = app.db.write().await?;
+    steps::hold(&mut tx, step, app.clock.now() + LEASE).await?;
+    charges::mark_unknown(&mut tx, charge, reason).await?;
+    if charge.subject == Subject::Invoice {
+        let id = &charge.request.organization;
+        let status = payment_status::UNKNOWN;
+        if let Some(row) = invoices::get(&mut tx, id, &charge.subject_id).await? {
+            invoices::set_status(&mut tx, id, &row.id, row.status()?, status).await?;
+        }
+    }
+    tx.commit().await?;
+    Ok(())
+}

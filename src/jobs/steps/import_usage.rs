@@ -1,0 +1,101 @@
+//! Imports one file of the inbox, then moves it to `done/`, or leaves it with a `.rejected.csv` beside it.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use super::StepError;
+use crate::app::App;
+use crate::documents::files::write_durably;
+use crate::services::ServiceError;
+use crate::services::usage::{self, Imported};
+use crate::storage::steps::{self, Step};
+
+/// End of the name of the list of rejected rows.
+pub const REJECTED: &str = ".rejected.csv";
+
+pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
+    let Some(name) = &step.subject else {
+        return Err(StepError::Park("this import step names no file".to_owned()));
+    };
+    let path = app.inbox().join(name);
+    match File::open(&path) {
+        Ok(file) => match usage::import(app, name, BufReader::new(file)).await {
+            Ok(imported) => put_away(&path, &imported)?,
+            Err(ServiceError::Input(reason)) => {
+                // Not a usage file at all: say so beside it, and leave it.
+                let text = rejected_csv(&[(String::new(), String::new(), reason.clone())])?;
+                write_durably(&rejected_path(&path), &text).map_err(retry)?;
+                return Err(StepError::Park(reason));
+            }
+            Err(error) => return Err(error.into()),
+        },
+        // Moved by the attempt that crashed right after, or taken away: there is nothing left to do.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(retry(format!("{}: {error}", path.display()))),
+    }
+    let mut tx = app.db.write().await?;
+    steps::finish(&mut tx, step, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+fn retry(reason: impl ToString) -> StepError {
+    StepError::Retry { reason: reason.to_string(), after: None }
+}
+
+fn rejected_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(REJECTED);
+    PathBuf::from(name)
+}
+
+fn put_away(path: &Path, imported: &Imported) -> Result<(), StepError> {
+    tracing::info!(
+        accepted = imported.accepted,
+        duplicates = imported.duplicates,
+        quarantined = imported.quarantined.len(),
+        "imported {}",
+        path.display()
+    );
+    if !imported.quarantined.is_empty() {
+        let rows: Vec<_> = imported
+            .quarantined
+            .iter()
+            .map(|row| (row.line.to_string(), row.raw.clone(), row.reason.clone()))
+            .collect();
+        return write_durably(&rejected_path(path), &rejected_csv(&rows)?).map_err(retry);
+    }
+    let done = path.parent().unwrap_or(Path::new(".")).join("done");
+    let failed = |error: std::io::Error| retry(format!("{}: {error}", path.display()));
+    std::fs::create_dir_all(&done).map_err(failed)?;
+    let mut target = done.join(path.file_name().unwrap_or_default());
+    // A second file of the same name does not overwrite the first.
+    for copy in 2.. {
+        if !target.exists() {
+            break;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        target = done.join(format!("{copy}-{name}"));
+    }
+    std::fs::rename(path, target).map_err(failed)
+}
+
+fn rejected_csv(rows: &[(String, String, String)]) -> Result<Vec<u8>, StepError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let failed = |error: csv::Error| retry(error);
+    writer.write_record(["line", "reason", "row"]).map_err(failed)?;
+    for (line, raw, reason) in rows {
+        writer.write_record([line.as_str(), &inert(reason), &inert(raw)]).map_err(failed)?;
+    }
+    writer.into_inner().map_err(retry)
+}
+
+/// A cell that a spreadsheet would run as a formula gets a quote in front (F87).
+fn inert(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
+}

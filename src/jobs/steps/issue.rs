@@ -1,0 +1,202 @@
+//! Numbers and freezes a chunk's drafts. Numbers are taken in the transaction that uses them: no gaps.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
+
+use super::{LEASE, StepError, chunk_step, cycle_of, range_of, run_of};
+use crate::app::App;
+use crate::config::Series;
+use crate::domain::cycle::Cycle;
+use crate::domain::invoice::{self, InvoiceDraft, InvoiceHeader, Party, PaymentTerms};
+use crate::domain::ledger::{self as books, Account, Posting};
+use crate::domain::money::Money;
+use crate::domain::organization::Organization;
+use crate::domain::text;
+use crate::jobs::StepKind;
+use crate::services::mails;
+use crate::storage::invoices::{DraftRow, Issued};
+use crate::storage::ledger::Postings;
+use crate::storage::steps::Step;
+use crate::storage::{Tx, invoices, ledger, organizations, steps, to_json};
+
+/// Longest organization name that is kept on an invoice.
+const MAX_NAME_CHARS: usize = 10_000;
+
+pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    steps::hold(&mut tx, step, now + LEASE).await?;
+    let run = run_of(&mut tx, step).await?;
+    let cycle = cycle_of(&run)?;
+    let range = range_of(step);
+    ledger::lock(&mut tx, range.first, range.last).await?;
+    let rows = invoices::drafts(&mut tx, range.first, range.last, cycle).await?;
+    let buyers: HashMap<String, Organization> =
+        organizations::range(&mut tx, range.first, range.last)
+            .await?
+            .into_iter()
+            .map(|stored| (stored.organization.id.clone(), stored.organization))
+            .collect();
+    let issued = number(app, &mut tx, cycle, &rows, &buyers).await?;
+    post(&mut tx, step, &issued, now).await?;
+    let invoices: Vec<Issued> = issued.into_iter().map(|(_, issued)| issued).collect();
+    invoices::issue(&mut tx, &invoices, now).await?;
+    if !invoices.is_empty() {
+        let render = chunk_step(StepKind::Render, &step.run_id, &range, step.ordinal, now);
+        steps::add(&mut tx, &[render], now).await?;
+    }
+    steps::finish(&mut tx, step, now).await?;
+    tx.commit().await?;
+    tracing::info!(issued = invoices.len(), "issued {} invoices for {cycle}", invoices.len());
+    Ok(())
+}
+
+/// The date of a cycle's invoices: the first day after it, whenever it is really issued (F34).
+fn issued_on(cycle: Cycle) -> NaiveDate {
+    cycle.next().first_day()
+}
+
+fn series_name(app: &App, organization: &str, issued_on: NaiveDate) -> String {
+    let year = issued_on.year();
+    let prefix = &app.config.invoices.prefix;
+    match app.config.invoices.series {
+        Series::Seller => format!("{prefix}-{year}"),
+        // Ids are safe in numbers and file names; upper case keeps them apart from the counter.
+        Series::Organization => {
+            format!("{prefix}-{}-{year}", organization.to_ascii_uppercase())
+        }
+    }
+}
+
+async fn number(
+    app: &App,
+    tx: &mut Tx,
+    cycle: Cycle,
+    rows: &[DraftRow],
+    buyers: &HashMap<String, Organization>,
+) -> Result<Vec<(InvoiceDraft, Issued)>, StepError> {
+    let issued_on = issued_on(cycle);
+    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+    for row in rows {
+        *counts.entry(series_name(app, &row.organization, issued_on)).or_default() += 1;
+    }
+    // Series are taken in the order of their names: two issuers never wait for each other in a ring (F25).
+    let mut next: BTreeMap<String, i64> = BTreeMap::new();
+    for (series, count) in counts {
+        let first = invoices::take_numbers(tx, &series, count).await?;
+        next.insert(series, first);
+    }
+    let mut issued = Vec::with_capacity(rows.len());
+    for row in rows {
+        let draft = row.draft()?;
+        let buyer = buyers.get(&row.organization).ok_or_else(|| {
+            StepError::Park(format!("organization {} is not stored", row.organization))
+        })?;
+        let series = series_name(app, &row.organization, issued_on);
+        let counter = next.entry(series.clone()).or_insert(1);
+        let series_number = *counter;
+        *counter += 1;
+        let number = format!("{series}-{series_number:06}");
+        let header = header(app, number, issued_on, &draft, buyer);
+        let header_json = to_json("invoice", "header", &row.id, &header)?;
+        issued.push((
+            draft,
+            Issued {
+                organization: row.organization.clone(),
+                id: row.id.clone(),
+                series,
+                series_number,
+                content_hash: invoice::content_hash(&header_json, &row.draft),
+                settled: matches!(header.payment, PaymentTerms::NothingDue),
+                header,
+                header_json,
+            },
+        ));
+    }
+    Ok(issued)
+}
+
+fn header(
+    app: &App,
+    number: String,
+    issued_on: NaiveDate,
+    draft: &InvoiceDraft,
+    buyer: &Organization,
+) -> InvoiceHeader {
+    let seller = &app.config.seller;
+    let payment = mails::payment_terms(app, buyer, draft.amount_due.is_positive());
+    let days = match payment {
+        PaymentTerms::BankTransfer { .. } => u64::from(app.config.invoices.payment_days),
+        PaymentTerms::StoredMethod { .. } | PaymentTerms::NothingDue => 0,
+    };
+    let lines = |text: &str| text.lines().map(text::cleaned).filter(|l| !l.is_empty()).collect();
+    InvoiceHeader {
+        number,
+        issued_on,
+        due_on: issued_on.checked_add_days(Days::new(days)).unwrap_or(issued_on),
+        zone: buyer.zone.name().to_owned(),
+        seller: Party {
+            name: text::cleaned(&seller.name),
+            address: seller.address.iter().map(|line| text::cleaned(line)).collect(),
+            country: seller.country.clone(),
+            tax_id: seller.tax_id.clone(),
+            email: None,
+        },
+        buyer: Party {
+            name: text::clipped(&buyer.name, MAX_NAME_CHARS),
+            address: buyer.address.as_deref().map(lines).unwrap_or_default(),
+            country: buyer.country.clone(),
+            tax_id: buyer.tax_id.clone(),
+            email: buyer.billing_emails.first().cloned(),
+        },
+        payment,
+        support: text::cleaned(&seller.support),
+        notes: app.config.invoices.notes.iter().map(|note| text::cleaned(note)).collect(),
+    }
+}
+
+/// The invoices' ledger transactions: what is owed, what was prepaid, sales and tax.
+async fn post(
+    tx: &mut Tx,
+    step: &Step,
+    issued: &[(InvoiceDraft, Issued)],
+    now: DateTime<Utc>,
+) -> Result<(), StepError> {
+    let range = range_of(step);
+    let heads = ledger::heads(tx, range.first, range.last).await?;
+    let mut batch = Vec::with_capacity(issued.len());
+    for (draft, invoice) in issued {
+        let posting = posting(draft, invoice).map_err(|error| {
+            StepError::Park(format!("invoice of organization {}: {error}", draft.organization))
+        })?;
+        if !posting.entries.is_empty() {
+            batch.push(Postings {
+                organization: draft.organization.clone(),
+                postings: vec![posting],
+            });
+        }
+    }
+    ledger::post(tx, batch, &heads, now).await?;
+    Ok(())
+}
+
+fn posting(
+    draft: &InvoiceDraft,
+    invoice: &Issued,
+) -> Result<Posting, crate::domain::money::MoneyError> {
+    let less = |amount: Money| Money::zero(amount.currency()).minus(amount);
+    Ok(Posting::new(
+        "invoice",
+        format!("invoice:{}", invoice.id),
+        draft.cycle,
+        draft.ends_at,
+        [
+            books::money_entry(Account::Receivable, draft.amount_due),
+            books::money_entry(Account::Prepayments, draft.prepaid),
+            books::money_entry(Account::Sales, less(draft.subtotal)?),
+            books::money_entry(Account::Tax, less(draft.tax)?),
+        ],
+    ))
+}

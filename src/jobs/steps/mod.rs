@@ -1,0 +1,173 @@
+//! One file per kind of step. A step reads, decides through domain, writes once, and makes its successors
+//! in the same transaction.
+
+pub mod charge;
+pub mod close;
+pub mod import_usage;
+pub mod issue;
+pub mod mail;
+pub mod render;
+
+use chrono::{DateTime, Duration, Utc};
+
+use super::StepKind;
+use crate::app::App;
+use crate::domain::cycle::Cycle;
+use crate::domain::ids;
+use crate::services::ServiceError;
+use crate::storage::mails::Mail;
+use crate::storage::runs::{self, Run};
+use crate::storage::steps::Step;
+use crate::storage::{StorageError, Tx};
+
+/// How long a claim holds.
+pub const LEASE: Duration = Duration::seconds(60);
+
+/// Why a step is not done, sorted by what happens next.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// It may work later: back to ready, after the job's delay or the given one.
+    #[error("{reason}")]
+    Retry {
+        /// Why.
+        reason: String,
+        /// How long to wait, where the step knows.
+        after: Option<Duration>,
+    },
+    /// It cannot work until a person acts. A chunk is split first, so that one organization's trouble
+    /// stops nobody else.
+    #[error("{0}")]
+    Park(String),
+    /// Another worker took the step over: nothing was written, nothing is to be done.
+    #[error("taken over by another worker")]
+    Fenced,
+}
+
+impl From<StorageError> for StepError {
+    fn from(error: StorageError) -> Self {
+        match &error {
+            StorageError::Fenced(_) => Self::Fenced,
+            _ if error.is_transient() => Self::Retry { reason: error.to_string(), after: None },
+            _ => Self::Park(error.to_string()),
+        }
+    }
+}
+
+impl From<ServiceError> for StepError {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Storage(error) => error.into(),
+            // A full disk, a missing folder: it comes back when space does.
+            ServiceError::File(error) => Self::Retry { reason: error.to_string(), after: None },
+            other => Self::Park(other.to_string()),
+        }
+    }
+}
+
+/// Does a claimed step.
+///
+/// # Errors
+/// Why it is not done; the runner decides what follows.
+pub async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
+    let kind: StepKind = step.kind.parse().map_err(StepError::Park)?;
+    match kind {
+        StepKind::ImportUsage => import_usage::execute(app, step).await,
+        StepKind::Close => close::execute(app, step).await,
+        StepKind::Issue => issue::execute(app, step).await,
+        StepKind::Render => render::execute(app, step).await,
+        StepKind::Charge => charge::execute(app, step).await,
+        StepKind::Mail => mail::execute(app, step).await,
+    }
+}
+
+/// The range of organizations a step covers.
+#[derive(Debug, Clone)]
+pub struct Range<'a> {
+    /// First.
+    pub first: &'a str,
+    /// Last, included.
+    pub last: &'a str,
+    /// How many they are.
+    pub organizations: i64,
+}
+
+/// A new step over a range of organizations.
+#[must_use]
+pub fn chunk_step(
+    kind: StepKind,
+    run: &str,
+    range: &Range<'_>,
+    ordinal: i64,
+    now: DateTime<Utc>,
+) -> Step {
+    let alone = range.first == range.last;
+    Step {
+        id: ids::derived("stp", now, &[run, kind.as_str(), range.first, range.last]),
+        run_id: run.to_owned(),
+        kind: kind.as_str().to_owned(),
+        rank: kind.rank(),
+        ordinal,
+        organization: alone.then(|| range.first.to_owned()),
+        first_organization: range.first.to_owned(),
+        last_organization: range.last.to_owned(),
+        organizations: range.organizations,
+        subject: None,
+        state: "ready".to_owned(),
+        epoch: 0,
+        attempts: 0,
+        next_at: now,
+        error: None,
+    }
+}
+
+/// A new step about one charge, mail or file.
+#[must_use]
+pub fn subject_step(
+    kind: StepKind,
+    run: &str,
+    organization: Option<&str>,
+    subject: &str,
+    ordinal: i64,
+    now: DateTime<Utc>,
+) -> Step {
+    let name = organization.unwrap_or_default();
+    let range = Range { first: name, last: name, organizations: i64::from(organization.is_some()) };
+    Step {
+        id: ids::derived("stp", now, &[run, kind.as_str(), name, subject]),
+        organization: organization.map(str::to_owned),
+        subject: Some(subject.to_owned()),
+        ..chunk_step(kind, run, &range, ordinal, now)
+    }
+}
+
+/// Steps that send mails.
+#[must_use]
+pub fn mail_steps(mails: &[Mail], run: &str, ordinal: i64, now: DateTime<Utc>) -> Vec<Step> {
+    mails
+        .iter()
+        .map(|mail| {
+            subject_step(StepKind::Mail, run, Some(&mail.organization), &mail.id, ordinal, now)
+        })
+        .collect()
+}
+
+/// The run of a step.
+async fn run_of(tx: &mut Tx, step: &Step) -> Result<Run, StepError> {
+    runs::get(tx, &step.run_id)
+        .await?
+        .ok_or_else(|| StepError::Park(format!("run {} is not stored", step.run_id)))
+}
+
+/// The cycle of a run.
+fn cycle_of(run: &Run) -> Result<Cycle, StepError> {
+    run.cycle.parse().map_err(|error| StepError::Park(format!("run {}: {error}", run.id)))
+}
+
+/// The range of a step.
+fn range_of(step: &Step) -> Range<'_> {
+    Range {
+        first: &step.first_organization,
+        last: &step.last_organization,
+        organizations: step.organizations,
+    }
+}

@@ -1,0 +1,211 @@
+//! Renders and stores a chunk's documents, then makes the charges and mails: the document exists before
+//! anybody is told of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{LEASE, Range, StepError, cycle_of, mail_steps, range_of, run_of, subject_step};
+use crate::app::App;
+use crate::documents::csv::render_csv;
+use crate::documents::files::store_batch;
+use crate::documents::pdf::Renderer;
+use crate::domain::cycle::Cycle;
+use crate::domain::ids;
+use crate::domain::invoice::PaymentTerms;
+use crate::domain::money::Money;
+use crate::domain::organization::Organization;
+use crate::jobs::StepKind;
+use crate::services::charging::{self, Intent};
+use crate::services::mails::{self, Kind};
+use crate::storage::charges::Subject;
+use crate::storage::invoices::{Artifact, DocumentRow, Row};
+use crate::storage::steps::Step;
+use crate::storage::{Tx, charges, invoices, organizations, steps};
+
+/// One file of a batch: where it goes and what it is.
+struct Made {
+    artifact: Artifact,
+    bytes: Vec<u8>,
+}
+
+pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
+    let range = range_of(step);
+    let mut tx = app.db.read().await?;
+    let run = run_of(&mut tx, step).await?;
+    let cycle = cycle_of(&run)?;
+    let rows = invoices::documents(&mut tx, range.first, range.last, cycle).await?;
+    drop(tx);
+    let renderer = app.renderer().map_err(|error| StepError::Park(format!("{error:#}")))?;
+    let made = render_all(&renderer, cycle, rows).await?;
+    let files: Vec<(&str, &[u8])> =
+        made.iter().map(|made| (made.artifact.path.as_str(), made.bytes.as_slice())).collect();
+    let retry = |reason: String| StepError::Retry { reason, after: None };
+    store_batch(&app.documents(), &files).map_err(|error| retry(error.to_string()))?;
+    let artifacts: Vec<Artifact> = made.into_iter().map(|made| made.artifact).collect();
+
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    steps::hold(&mut tx, step, now + LEASE).await?;
+    invoices::add_artifacts(&mut tx, &artifacts).await?;
+    refuse_other_bytes(&mut tx, &artifacts).await?;
+    follow_up(app, &mut tx, step, cycle, now).await?;
+    steps::finish(&mut tx, step, now).await?;
+    tx.commit().await?;
+    tracing::info!(documents = artifacts.len(), "stored {} documents of {cycle}", artifacts.len());
+    Ok(())
+}
+
+/// Renders on all cores; the bytes do not depend on which one.
+async fn render_all(
+    renderer: &Arc<Renderer>,
+    cycle: Cycle,
+    rows: Vec<DocumentRow>,
+) -> Result<Vec<Made>, StepError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = rows.len().div_ceil(cores).max(1);
+    let mut tasks = Vec::with_capacity(cores);
+    let mut rows = rows.into_iter().peekable();
+    while rows.peek().is_some() {
+        let part: Vec<DocumentRow> = rows.by_ref().take(share).collect();
+        let renderer = renderer.clone();
+        tasks.push(tokio::task::spawn_blocking(move || {
+            part.iter().map(|row| render_one(&renderer, cycle, row)).collect::<Vec<_>>()
+        }));
+    }
+    let mut made = Vec::new();
+    for task in tasks {
+        let part = task
+            .await
+            .map_err(|error| StepError::Park(format!("a document cannot be rendered: {error}")))?;
+        for files in part {
+            made.extend(files?);
+        }
+    }
+    Ok(made)
+}
+
+fn render_one(
+    renderer: &Renderer,
+    cycle: Cycle,
+    row: &DocumentRow,
+) -> Result<[Made; 2], StepError> {
+    let park = |problem: String| {
+        StepError::Park(format!("the documents of organization {}: {problem}", row.organization))
+    };
+    let document = row.document().map_err(|error| park(error.to_string()))?;
+    let number = &document.header.number;
+    let pdf = renderer.render(&document).map_err(|error| park(error.to_string()))?;
+    if !pdf.missing.is_empty() {
+        let missing: String = pdf.missing.iter().collect();
+        tracing::warn!(
+            organization = row.organization,
+            number,
+            missing,
+            "no font has {} characters of this invoice; add a font under [documents] fonts",
+            pdf.missing.len()
+        );
+    }
+    let csv = render_csv(&document).map_err(|error| park(error.to_string()))?;
+    let made = |kind: &str, bytes: Vec<u8>| Made {
+        artifact: Artifact {
+            organization: row.organization.clone(),
+            invoice_id: row.id.clone(),
+            kind: kind.to_owned(),
+            path: format!("{cycle}/{number}.{kind}"),
+            sha256: ids::sha256_hex(&bytes),
+            length: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+        },
+        bytes,
+    };
+    Ok([made("pdf", pdf.bytes), made("csv", csv)])
+}
+
+/// A document that was stored before must come out the same, byte by byte.
+async fn refuse_other_bytes(tx: &mut Tx, artifacts: &[Artifact]) -> Result<(), StepError> {
+    let mut by_invoice: HashMap<(&str, &str), Vec<&Artifact>> = HashMap::new();
+    for artifact in artifacts {
+        let key = (artifact.organization.as_str(), artifact.invoice_id.as_str());
+        by_invoice.entry(key).or_default().push(artifact);
+    }
+    for ((organization, invoice), made) in by_invoice {
+        let stored = invoices::artifacts(tx, organization, invoice).await?;
+        if let Some(other) = made.iter().find(|artifact| !stored.contains(artifact)) {
+            return Err(StepError::Park(format!(
+                "{} of organization {organization} comes out different from what was sent (other fonts or logo?); restore the file from a backup",
+                other.path
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Charges what is due and mails each invoice; what was done before is not done again.
+async fn follow_up(
+    app: &App,
+    tx: &mut Tx,
+    step: &Step,
+    cycle: Cycle,
+    now: DateTime<Utc>,
+) -> Result<(), StepError> {
+    let Range { first, last, .. } = range_of(step);
+    let buyers: HashMap<String, Organization> = organizations::range(tx, first, last)
+        .await?
+        .into_iter()
+        .map(|stored| (stored.organization.id.clone(), stored.organization))
+        .collect();
+    let (mut intents, mut next, mut letters) = (Vec::new(), Vec::new(), Vec::new());
+    for row in invoices::issued_in_range(tx, first, last, cycle).await? {
+        let Some(buyer) = buyers.get(&row.organization) else { continue };
+        if first_charge_is_missing(app, tx, &row, buyer).await?
+            && let Some(method) = &buyer.payment_method
+        {
+            let charge =
+                charging::charge_of(app, &intent(&row, row.money(row.amount_due)?, method), now);
+            let id = Some(row.organization.as_str());
+            next.push(subject_step(
+                StepKind::Charge,
+                &step.run_id,
+                id,
+                &charge.id,
+                step.ordinal,
+                now,
+            ));
+            intents.push(charge);
+        }
+        letters.extend(mails::of_fact(buyer, Kind::Invoice, &row.id, None, now));
+    }
+    charges::intend(tx, &intents, now).await?;
+    let new = mails::add_new(tx, letters).await?;
+    next.extend(mail_steps(&new, &step.run_id, step.ordinal, now));
+    steps::add(tx, &next, now).await?;
+    Ok(())
+}
+
+fn intent<'a>(row: &'a Row, amount: Money, method: &'a str) -> Intent<'a> {
+    Intent {
+        subject: Subject::Invoice,
+        subject_id: &row.id,
+        organization: &row.organization,
+        reference: row.number.as_deref().unwrap_or(&row.id),
+        amount,
+        payment_method: method,
+        attempt: 1,
+    }
+}
+
+/// The frozen document says how it is paid; an invoice that was charged before is not charged here.
+async fn first_charge_is_missing(
+    app: &App,
+    tx: &mut Tx,
+    row: &Row,
+    buyer: &Organization,
+) -> Result<bool, StepError> {
+    let due = row.status == "issued" && row.amount_due > 0;
+    let terms = mails::payment_terms(app, buyer, due);
+    if !matches!(terms, PaymentTerms::StoredMethod { .. }) || row.payment_status != "due" {
+        return Ok(false);
+    }
+    Ok(charges::of_subject(tx, &row.organization, &row.id).await?.is_empty())
+}

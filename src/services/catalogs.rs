@@ -1,0 +1,170 @@
+//! The catalog over time: versions, suppliers' rates, and what holds at an instant.
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::ServiceError;
+use crate::app::App;
+use crate::domain::catalog::{Catalog, Rate};
+use crate::domain::rating::RateCard;
+use crate::domain::{decimal, ids};
+use crate::intake::{catalog_file, prices};
+use crate::storage::catalog::{self, SupplierRateRow, VersionRow};
+use crate::storage::{Tx, audit, damaged, organizations};
+
+/// All versions of the catalog.
+#[derive(Debug, Clone)]
+pub struct History {
+    versions: Vec<Version>,
+}
+
+/// One version.
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// 1, 2, 3 …
+    pub number: i64,
+    /// Cycles that open at or after this instant take it.
+    pub effective_at: DateTime<Utc>,
+    /// What it says.
+    pub catalog: Catalog,
+}
+
+impl History {
+    /// Reads all versions.
+    ///
+    /// # Errors
+    /// None was applied yet, or a stored one is damaged.
+    pub async fn load(tx: &mut Tx) -> Result<Self, ServiceError> {
+        let mut versions = Vec::new();
+        for row in catalog::versions(tx).await? {
+            let name = format!("version {}", row.version);
+            let catalog = catalog_file::parse(&name, &row.content)
+                .map_err(|error| damaged("catalog_version", "content", &name, error))?;
+            versions.push(Version { number: row.version, effective_at: row.effective_at, catalog });
+        }
+        if versions.is_empty() {
+            return Err(ServiceError::Refused(
+                "no catalog was applied yet; run `monthend init` or `monthend catalog apply`"
+                    .to_owned(),
+            ));
+        }
+        Ok(Self { versions })
+    }
+
+    /// The version in force at an instant: the latest that had become effective. Before the first one
+    /// became effective, the latest applied.
+    #[must_use]
+    pub fn in_force(&self, at: DateTime<Utc>) -> &Version {
+        let effective = self.versions.iter().rev().find(|version| version.effective_at <= at);
+        // `load` refuses an empty history.
+        effective.unwrap_or(&self.versions[self.versions.len() - 1])
+    }
+}
+
+/// The rates by which usage is rated that arrives now: those of the catalog in force and all suppliers'.
+pub async fn rate_card(
+    tx: &mut Tx,
+    history: &History,
+    now: DateTime<Utc>,
+) -> Result<RateCard, ServiceError> {
+    let catalog = &history.in_force(now).catalog;
+    let mut rates = catalog.rates.clone();
+    for row in catalog::supplier_rates(tx).await? {
+        let unit_price = decimal::parse(&row.unit_price)
+            .map_err(|error| damaged("supplier_rate", "unit_price", &row.model, error))?;
+        rates.push(Rate {
+            meter: row.meter,
+            dimensions: vec![row.dimension],
+            model: Some(row.model),
+            unit_price,
+            effective_on: row.effective_on,
+        });
+    }
+    Ok(RateCard::new(catalog.meters.values(), rates))
+}
+
+/// Makes a catalog effective from now on; the same text again is no new version.
+///
+/// # Errors
+/// With every problem of the text, or the organizations it would leave without a plan or price.
+pub async fn apply(app: &App, file: &str, text: &str) -> Result<i64, ServiceError> {
+    let parsed =
+        catalog_file::parse(file, text).map_err(|error| ServiceError::Input(error.to_string()))?;
+    let now = app.clock.now();
+    let hash = ids::sha256_hex(text.as_bytes());
+    let mut tx = app.db.write().await?;
+    let latest = catalog::latest(&mut tx).await?;
+    if let Some(latest) = latest.as_ref().filter(|latest| latest.content_hash == hash) {
+        return Ok(latest.version);
+    }
+    let version = latest.map_or(1, |latest| latest.version + 1);
+    refuse_if_left_without_terms(&mut tx, &parsed, version).await?;
+    let row =
+        VersionRow { version, effective_at: now, content: text.to_owned(), content_hash: hash };
+    catalog::add_version(&mut tx, &row, now).await?;
+    let command = format!("catalog apply: version {version}");
+    audit::append(&mut tx, now, &app.actor, &command, "new catalog version").await?;
+    tx.commit().await?;
+    tracing::info!(version, "catalog version {version} is effective from now on");
+    Ok(version)
+}
+
+async fn refuse_if_left_without_terms(
+    tx: &mut Tx,
+    catalog: &Catalog,
+    version: i64,
+) -> Result<(), ServiceError> {
+    const SHOWN: usize = 10;
+    let mut problems = Vec::new();
+    for stored in organizations::all(tx).await? {
+        if let Err(error) = catalog.terms(&stored.organization, version) {
+            problems.push(format!("organization {}: {error}", stored.organization.id));
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let more = problems.len().saturating_sub(SHOWN);
+    problems.truncate(SHOWN);
+    if more > 0 {
+        problems.push(format!("and {more} more"));
+    }
+    Err(ServiceError::Refused(format!(
+        "this catalog cannot be applied, organizations need what it lacks:\n{}",
+        problems.join("\n")
+    )))
+}
+
+/// Stores a published price map as suppliers' rates.
+///
+/// # Errors
+/// The file cannot be read as one; nothing is stored then.
+pub async fn import_prices(
+    app: &App,
+    text: &str,
+    effective_on: Option<NaiveDate>,
+) -> Result<prices::PriceImport, ServiceError> {
+    let import = prices::read(text).map_err(|error| ServiceError::Input(error.to_string()))?;
+    let now = app.clock.now();
+    let effective_on = effective_on.unwrap_or_else(|| now.date_naive());
+    let rows: Vec<SupplierRateRow> = import
+        .rates
+        .iter()
+        .map(|rate| SupplierRateRow {
+            meter: rate.meter.clone(),
+            model: rate.model.clone(),
+            dimension: rate.dimension.clone(),
+            effective_on,
+            supplier: rate.supplier.clone().unwrap_or_default(),
+            unit_price: decimal::text(rate.unit_price),
+        })
+        .collect();
+    let mut tx = app.db.write().await?;
+    catalog::put_supplier_rates(&mut tx, &rows, now).await?;
+    let command = format!(
+        "catalog import-prices: {} models, effective {effective_on}",
+        import.imported_models
+    );
+    audit::append(&mut tx, now, &app.actor, &command, "published prices").await?;
+    tx.commit().await?;
+    Ok(import)
+}

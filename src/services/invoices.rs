@@ -1,0 +1,60 @@
+//! Invoices as people ask for them: lists, and one with its lines and statement.
+
+use super::ServiceError;
+use crate::app::App;
+use crate::domain::cycle::Cycle;
+use crate::domain::invoice::InvoiceDocument;
+use crate::storage::charges::{self, Charge, Payment};
+use crate::storage::invoices::{self, Row};
+
+/// An invoice with everything about it.
+#[derive(Debug)]
+pub struct Shown {
+    /// Its row.
+    pub row: Row,
+    /// What is printed.
+    pub document: InvoiceDocument,
+    /// Every attempt to charge it.
+    pub charges: Vec<Charge>,
+    /// Money that came in for it.
+    pub payments: Vec<Payment>,
+}
+
+/// A number that no invoice has.
+pub(crate) fn no_invoice(number: &str) -> ServiceError {
+    ServiceError::NotFound(format!(
+        "there is no invoice {:?}; `monthend invoice list` shows all",
+        number.chars().take(60).collect::<String>()
+    ))
+}
+
+/// Issued invoices of an organization, a cycle, or all, by number.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(
+    app: &App,
+    organization: Option<&str>,
+    cycle: Option<Cycle>,
+) -> Result<Vec<Row>, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let mut rows = invoices::list(&mut tx, organization, cycle).await?;
+    rows.retain(|row| row.number.is_some());
+    Ok(rows)
+}
+
+/// One issued invoice.
+///
+/// # Errors
+/// There is none of that number.
+pub async fn show(app: &App, number: &str) -> Result<Shown, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let row = invoices::by_number(&mut tx, number).await?.ok_or_else(|| no_invoice(number))?;
+    let document = invoices::document(&mut tx, &row.organization, &row.id)
+        .await?
+        .ok_or_else(|| no_invoice(number))?
+        .document()?;
+    let charges = charges::of_subject(&mut tx, &row.organization, &row.id).await?;
+    let payments = charges::payments(&mut tx, &row.organization, &row.id).await?;
+    Ok(Shown { row, document, charges, payments })
+}

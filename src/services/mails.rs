@@ -1,0 +1,299 @@
+//! Mails: a row per recipient in the transaction of the fact, composed from stored facts when sent.
+
+use chrono::{DateTime, Utc};
+
+use super::{ServiceError, no_organization};
+use crate::app::App;
+use crate::domain::ids;
+use crate::domain::invoice::{InvoiceDocument, PaymentTerms};
+use crate::domain::organization::Organization;
+use crate::domain::payment::ChargeState;
+use crate::mail::facts::last_day_before;
+use crate::mail::{
+    Attachment, Composed, CreditFacts, InvoiceFacts, MailFacts, Occasion, PaidFor, PurchaseFacts,
+    compose,
+};
+use crate::storage::charges::{self, Charge};
+use crate::storage::mails::{self, Mail};
+use crate::storage::{Tx, grants, invoices, organizations, purchases};
+
+/// What a mail tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An invoice was issued.
+    Invoice,
+    /// A payment arrived.
+    Receipt,
+    /// A charge was declined, or needs the customer.
+    PaymentFailed,
+}
+
+impl Kind {
+    /// The stored word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invoice => "invoice",
+            Self::Receipt => "receipt",
+            Self::PaymentFailed => "payment_failed",
+        }
+    }
+}
+
+/// The mails that tell a fact to everyone an organization named. Their keys are derived: the same fact
+/// is told once.
+#[must_use]
+pub fn of_fact(
+    organization: &Organization,
+    kind: Kind,
+    subject_id: &str,
+    charge_id: Option<&str>,
+    now: DateTime<Utc>,
+) -> Vec<Mail> {
+    let recipients = organization.billing_emails.join(";");
+    (1_usize..)
+        .zip(&organization.billing_emails)
+        .map(|(ordinal, recipient)| {
+            let fact = charge_id.unwrap_or(subject_id);
+            let key = format!("{}-{fact}-{ordinal}", kind.as_str());
+            Mail {
+                id: ids::derived("mal", now, &[&organization.id, &key]),
+                organization: organization.id.clone(),
+                key,
+                kind: kind.as_str().to_owned(),
+                subject_id: subject_id.to_owned(),
+                charge_id: charge_id.map(str::to_owned),
+                recipients: recipients.clone(),
+                recipient: recipient.clone(),
+                state: "ready".to_owned(),
+                created_at: now,
+            }
+        })
+        .collect()
+}
+
+/// Writes one stored mail: reads what it tells, and its attachments, and fills the templates.
+///
+/// # Errors
+/// A fact or file is missing, or a template fails; none of these goes away by itself.
+pub async fn write(app: &App, mail: &Mail) -> Result<Composed, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let stored = organizations::get(&mut tx, &mail.organization)
+        .await?
+        .ok_or_else(|| no_organization(&mail.organization))?;
+    let (occasion, attached) = occasion(app, &mut tx, mail, &stored.organization).await?;
+    drop(tx);
+    let (seller, sender) = sender(app);
+    let facts = MailFacts {
+        // One Message-ID for all recipients of a fact, and none of another deployment's.
+        key: format!(
+            "{}/{}/{}",
+            app.deployment,
+            mail.kind,
+            mail.charge_id.as_ref().unwrap_or(&mail.subject_id)
+        ),
+        at: mail.created_at,
+        organization: mail.organization.clone(),
+        organization_name: stored.organization.name.clone(),
+        recipients: mail.recipients.split(';').map(str::to_owned).collect(),
+        seller,
+        sender,
+        support: app.config.seller.support.clone(),
+        occasion,
+        attachments: attachments(app, &attached)?,
+    };
+    let composition = compose(&app.templates, &facts)
+        .map_err(|error| ServiceError::Refused(error.to_string()))?;
+    composition.mails.into_iter().find(|composed| composed.recipient == mail.recipient).ok_or_else(
+        || {
+            let id = &mail.organization;
+            ServiceError::Refused(format!(
+                "an address of organization {id} cannot receive mail; correct billing_email, import and retry"
+            ))
+        },
+    )
+}
+
+/// `Name <address>` or an address, from the configuration.
+fn sender(app: &App) -> (String, String) {
+    let from = app.config.mail.from.trim();
+    match from.rsplit_once('<') {
+        Some((name, rest)) if !name.trim().is_empty() => {
+            (name.trim().trim_matches('"').to_owned(), rest.trim_end_matches('>').trim().to_owned())
+        }
+        _ => {
+            let address = from.trim_start_matches('<').trim_end_matches('>');
+            (app.config.seller.name.clone(), address.to_owned())
+        }
+    }
+}
+
+async fn occasion(
+    app: &App,
+    tx: &mut Tx,
+    mail: &Mail,
+    organization: &Organization,
+) -> Result<(Occasion, Vec<invoices::Artifact>), ServiceError> {
+    let charge = match &mail.charge_id {
+        None => None,
+        Some(id) => charges::get(tx, &mail.organization, id).await?,
+    };
+    let document = document(tx, mail).await?;
+    let files = invoices::artifacts(tx, &mail.organization, &mail.subject_id).await?;
+    match (mail.kind.as_str(), document) {
+        ("invoice", Some(document)) => Ok((invoice(&document, organization)?, files)),
+        ("receipt", document) => {
+            let paid_for = match document {
+                Some(document) => PaidFor::Invoice(InvoiceFacts::of(&document)),
+                None => PaidFor::Purchase(purchase(tx, mail, organization).await?),
+            };
+            receipt(app, tx, mail, organization, paid_for, charge).await.map(|o| (o, Vec::new()))
+        }
+        ("payment_failed", Some(document)) => {
+            let charge = charge.ok_or_else(|| missing(mail, "its charge"))?;
+            Ok((payment_failed(app, &document, &charge), files))
+        }
+        _ => Err(missing(mail, "its invoice")),
+    }
+}
+
+async fn document(tx: &mut Tx, mail: &Mail) -> Result<Option<InvoiceDocument>, ServiceError> {
+    let row = invoices::document(tx, &mail.organization, &mail.subject_id).await?;
+    Ok(row.map(|row| row.document()).transpose()?)
+}
+
+fn missing(mail: &Mail, what: &str) -> ServiceError {
+    ServiceError::Refused(format!(
+        "mail {} of organization {}: {what} is not stored; run `monthend verify`",
+        mail.id, mail.organization
+    ))
+}
+
+fn invoice(
+    document: &InvoiceDocument,
+    organization: &Organization,
+) -> Result<Occasion, ServiceError> {
+    Ok(Occasion::Invoice {
+        invoice: InvoiceFacts::of(document),
+        payment: document.header.payment.clone(),
+        credits: Some(CreditFacts::of(&document.draft.statement, organization.zone)?),
+    })
+}
+
+async fn purchase(
+    tx: &mut Tx,
+    mail: &Mail,
+    organization: &Organization,
+) -> Result<PurchaseFacts, ServiceError> {
+    let purchase = purchases::get(tx, &mail.organization, &mail.subject_id)
+        .await?
+        .ok_or_else(|| missing(mail, "its purchase"))?;
+    let grants = grants::all(tx, &mail.organization).await?;
+    let expires_at = grants
+        .iter()
+        .find(|open| Some(&open.grant.id) == purchase.grant.as_ref())
+        .and_then(|open| open.grant.expires_at);
+    Ok(PurchaseFacts {
+        id: purchase.id,
+        bought: purchase.credits,
+        usable_until: expires_at.map(|at| last_day_before(at, organization.zone)),
+    })
+}
+
+async fn receipt(
+    app: &App,
+    tx: &mut Tx,
+    mail: &Mail,
+    organization: &Organization,
+    paid_for: PaidFor,
+    charge: Option<Charge>,
+) -> Result<Occasion, ServiceError> {
+    let paid_on = mail.created_at.with_timezone(&organization.zone).date_naive();
+    if let Some(charge) = charge {
+        let label = app.gateway.describe(&charge.request.payment_method);
+        return Ok(Occasion::Receipt { paid_for, amount: charge.request.amount, paid_on, label });
+    }
+    // A transfer that finance recorded; its id stands where a charge's would.
+    let payments = charges::payments(tx, &mail.organization, &mail.subject_id).await?;
+    let payment = payments
+        .into_iter()
+        .find(|payment| Some(&payment.id) == mail.charge_id.as_ref())
+        .ok_or_else(|| missing(mail, "its payment"))?;
+    Ok(Occasion::Receipt {
+        paid_for,
+        amount: payment.money()?,
+        paid_on: payment.received_on,
+        label: "bank transfer".to_owned(),
+    })
+}
+
+fn payment_failed(app: &App, document: &InvoiceDocument, charge: &Charge) -> Occasion {
+    let needs_action = charge.state == ChargeState::NeedsAction;
+    let (reason, what_to_do) = if needs_action {
+        (
+            "Your bank asks you to confirm this payment before it goes through.",
+            "Please confirm it with your bank or in its app, or contact us.",
+        )
+    } else if charge.decline_hard {
+        (
+            "Your bank declined this payment, and this payment method cannot be used again.",
+            "Please save another payment method, or pay by bank transfer, or contact us.",
+        )
+    } else {
+        (
+            "Your bank declined this payment.",
+            "Please check the payment method with your bank, or save another one, or contact us.",
+        )
+    };
+    Occasion::PaymentFailed {
+        invoice: InvoiceFacts::of(document),
+        amount: charge.request.amount,
+        label: app.gateway.describe(&charge.request.payment_method),
+        reason: reason.to_owned(),
+        what_to_do: what_to_do.to_owned(),
+        next_attempt_on: None,
+    }
+}
+
+/// How an invoice is meant to be paid, as printed on it.
+#[must_use]
+pub fn payment_terms(app: &App, organization: &Organization, due: bool) -> PaymentTerms {
+    match (&organization.payment_method, due) {
+        (_, false) => PaymentTerms::NothingDue,
+        (Some(method), true) if app.gateway.collects() => {
+            PaymentTerms::StoredMethod { label: app.gateway.describe(method) }
+        }
+        _ => PaymentTerms::BankTransfer { details: app.config.seller.bank_details.clone() },
+    }
+}
+
+fn attachments(app: &App, files: &[invoices::Artifact]) -> Result<Vec<Attachment>, ServiceError> {
+    files
+        .iter()
+        .map(|file| {
+            let path = app.documents().join(&file.path);
+            let bytes = std::fs::read(&path).map_err(|error| {
+                ServiceError::Refused(format!(
+                    "the document {} cannot be read ({error}); `monthend job run monthly_close --cycle C` makes it again",
+                    path.display()
+                ))
+            })?;
+            let name = file.path.rsplit('/').next().unwrap_or(&file.path).to_owned();
+            let content_type = if file.kind == "pdf" { "application/pdf" } else { "text/csv" };
+            Ok(Attachment { file_name: name, content_type: content_type.to_owned(), bytes })
+        })
+        .collect()
+}
+
+/// Stores mails in the transaction of their fact.
+pub async fn add(tx: &mut Tx, rows: &[Mail]) -> Result<(), ServiceError> {
+    Ok(mails::add(tx, rows).await?)
+}
+
+/// Stores mails whose keys are new, and gives those: a fact that was told is not told again.
+pub async fn add_new(tx: &mut Tx, mut rows: Vec<Mail>) -> Result<Vec<Mail>, ServiceError> {
+    let known = mails::known_keys(tx, &rows).await?;
+    rows.retain(|mail| !known.contains(&(mail.organization.clone(), mail.key.clone())));
+    mails::add(tx, &rows).await?;
+    Ok(rows)
+}

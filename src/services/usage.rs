@@ -1,0 +1,359 @@
+//! Usage comes in: read, rated exactly, stored once, rolled up; or set aside with a reason.
+//!
+//! Every row ends accepted, duplicate or quarantined; nothing is dropped and nothing is priced at zero
+//! for want of a rate.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::BufRead;
+
+use chrono::{DateTime, Duration, Utc};
+use chrono_tz::Tz;
+
+use super::ServiceError;
+use super::catalogs::{self, History};
+use crate::app::{App, random_id};
+use crate::domain::credits::Credits;
+use crate::domain::cycle::Cycle;
+use crate::domain::rating::RateCard;
+use crate::domain::usage::UsageEvent;
+use crate::intake::usage::{self as intake, UsageReader};
+use crate::storage::usage::{self, RatedEvent, Stored};
+use crate::storage::{Tx, cycles, ledger, organizations, quarantine};
+
+/// What became of a usage file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// New events.
+    pub accepted: u64,
+    /// Events that were there already, to the letter.
+    pub duplicates: u64,
+    /// Rows set aside.
+    pub quarantined: Vec<Quarantined>,
+    /// Rated credits of the new events.
+    pub credits: Credits,
+}
+
+/// A row that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Its line.
+    pub line: u64,
+    /// Whose, where that could be read.
+    pub organization: Option<String>,
+    /// The row, as one JSON object.
+    pub raw: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Rows of one transaction.
+const BATCH: usize = 2_000;
+/// Minutes an event may lie ahead of the clock (F46).
+const AHEAD_MINUTES: i64 = 5;
+
+/// A row on its way in.
+struct Row {
+    line: u64,
+    event: UsageEvent,
+    /// When it first arrived: how far back it may reach is counted from here (D7).
+    received_at: DateTime<Utc>,
+}
+
+/// Where and how rows come in.
+struct Intake<'a> {
+    app: &'a App,
+    rates: RateCard,
+    look_back: Duration,
+    file: &'a str,
+    now: DateTime<Utc>,
+    /// Names this import and no other, so that a batch tells its own rows from older ones.
+    id: String,
+    batches: u64,
+    zones: HashMap<String, Option<(Tz, Cycle)>>,
+}
+
+/// Imports a usage file; `file` is its name for people.
+///
+/// Each batch of rows is one transaction: after a crash the same file is imported again, and what was
+/// stored is counted as duplicate.
+///
+/// # Errors
+/// Not a usage file, or the database fails.
+pub async fn import(app: &App, file: &str, reader: impl BufRead) -> Result<Imported, ServiceError> {
+    let input = |error: intake::FileError| ServiceError::Input(format!("{file}: {error}"));
+    let mut reader = UsageReader::new(reader).map_err(input)?;
+    let mut intake = Intake::new(app, file).await?;
+    let mut imported = Imported::default();
+    loop {
+        let (mut rows, mut rejected) = (Vec::with_capacity(BATCH), Vec::new());
+        while rows.len() + rejected.len() < BATCH {
+            let Some(row) = reader.next() else { break };
+            let row = row.map_err(input)?;
+            let raw = row.event.is_err().then(|| row.raw());
+            match row.event {
+                Ok(event) => {
+                    rows.push(Row { line: row.line, event, received_at: intake.now });
+                }
+                Err(error) => rejected.push(Quarantined {
+                    line: row.line,
+                    organization: error.organization.clone(),
+                    raw: raw.unwrap_or_default(),
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        if rows.is_empty() && rejected.is_empty() {
+            return Ok(imported);
+        }
+        intake.batch(rows, rejected, &mut imported).await?;
+    }
+}
+
+/// What became of the rows that were set aside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retried {
+    /// Totals, as for a file.
+    pub imported: Imported,
+    /// Rows looked at.
+    pub rows: usize,
+}
+
+/// Tries every quarantined row again.
+///
+/// # Errors
+/// The database fails.
+pub async fn retry_quarantine(app: &App) -> Result<Retried, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let open = quarantine::open(&mut tx).await?;
+    drop(tx);
+    let mut intake = Intake::new(app, "quarantine").await?;
+    let mut retried = Retried { rows: open.len(), ..Retried::default() };
+    for row in open {
+        let line = u64::try_from(row.line).unwrap_or_default();
+        let before = retried.imported.quarantined.len();
+        match intake::read_raw(&row.raw) {
+            Ok(event) => {
+                let rows = vec![Row { line, event, received_at: row.received_at }];
+                intake.retry(rows, &row, &mut retried.imported).await?;
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                retried.imported.quarantined.push(Quarantined {
+                    line,
+                    organization: row.organization.clone(),
+                    raw: row.raw.clone(),
+                    reason,
+                });
+            }
+        }
+        if let Some(again) = retried.imported.quarantined.get(before) {
+            let mut tx = app.db.write().await?;
+            quarantine::refuse_again(&mut tx, &row.id, &again.reason).await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(retried)
+}
+
+impl<'a> Intake<'a> {
+    async fn new(app: &'a App, file: &'a str) -> Result<Self, ServiceError> {
+        let now = app.clock.now();
+        let mut tx = app.db.read().await?;
+        let history = History::load(&mut tx).await?;
+        let rates = catalogs::rate_card(&mut tx, &history, now).await?;
+        let look_back = Duration::days(i64::from(history.in_force(now).catalog.look_back_days));
+        let id = random_id("imp").map_err(|error| ServiceError::Refused(error.to_string()))?;
+        Ok(Self { app, rates, look_back, file, now, id, batches: 0, zones: HashMap::new() })
+    }
+
+    async fn batch(
+        &mut self,
+        rows: Vec<Row>,
+        mut rejected: Vec<Quarantined>,
+        imported: &mut Imported,
+    ) -> Result<(), ServiceError> {
+        let mut tx = self.app.db.write().await?;
+        let counted = self.store(&mut tx, rows, &mut rejected).await?;
+        let set_aside: Vec<quarantine::Rejected> = rejected
+            .iter()
+            .map(|row| quarantine::Rejected {
+                file: self.file.to_owned(),
+                line: i64::try_from(row.line).unwrap_or(i64::MAX),
+                organization: row.organization.clone(),
+                raw: row.raw.clone(),
+                reason: row.reason.clone(),
+            })
+            .collect();
+        quarantine::add(&mut tx, &set_aside, self.now).await?;
+        tx.commit().await?;
+        imported.add(&counted, rejected)
+    }
+
+    async fn retry(
+        &mut self,
+        rows: Vec<Row>,
+        origin: &quarantine::Row,
+        imported: &mut Imported,
+    ) -> Result<(), ServiceError> {
+        let mut rejected = Vec::new();
+        let mut tx = self.app.db.write().await?;
+        let counted = self.store(&mut tx, rows, &mut rejected).await?;
+        if rejected.is_empty() {
+            quarantine::resolve(&mut tx, &origin.id, self.now).await?;
+        }
+        tx.commit().await?;
+        imported.add(&counted, rejected)
+    }
+
+    /// Rates and stores rows inside the caller's transaction.
+    async fn store(
+        &mut self,
+        tx: &mut Tx,
+        rows: Vec<Row>,
+        rejected: &mut Vec<Quarantined>,
+    ) -> Result<Counted, ServiceError> {
+        let mut counted = Counted::default();
+        let names: BTreeSet<String> =
+            rows.iter().map(|row| row.event.organization.clone()).collect();
+        let names: Vec<String> = names.into_iter().collect();
+        self.learn_zones(tx, &names).await?;
+        // A close and an import of one organization never overlap: use falls in exactly one cycle.
+        ledger::lock_these(tx, &names).await?;
+        let open: HashMap<String, Cycle> = cycles::open_of(tx, &names)
+            .await?
+            .into_iter()
+            .map(|stored| (stored.organization, stored.open.cycle))
+            .collect();
+        let mut rated: Vec<(u64, RatedEvent)> = Vec::with_capacity(rows.len());
+        for row in rows {
+            match self.rated(&row, &open) {
+                Ok(event) => rated.push((row.line, event)),
+                Err(reason) => rejected.push(set_aside(row.line, &row.event, reason)),
+            }
+        }
+        let rated = without_repeats(rated, &mut counted, rejected);
+        self.batches += 1;
+        let batch = format!("{}-{}", self.id, self.batches);
+        let (lines, events): (Vec<u64>, Vec<RatedEvent>) = rated.into_iter().unzip();
+        let stored = usage::add_events(tx, &events, &batch, self.now).await?;
+        let new = events.iter().zip(&stored).filter(|(_, stored)| **stored == Stored::New);
+        usage::roll_up(tx, new.map(|(event, _)| event)).await?;
+        for ((line, event), stored) in lines.iter().zip(&events).zip(&stored) {
+            match stored {
+                Stored::New => {
+                    counted.accepted += 1;
+                    counted.credits = counted.credits.plus(event.rating.credits)?;
+                }
+                Stored::Duplicate => counted.duplicates += 1,
+                Stored::Conflict => {
+                    rejected.push(set_aside(*line, &event.event, OTHER_CONTENT.to_owned()));
+                }
+            }
+        }
+        Ok(counted)
+    }
+
+    /// Zones and first cycles never change, so they are read once.
+    async fn learn_zones(&mut self, tx: &mut Tx, names: &[String]) -> Result<(), ServiceError> {
+        for name in names {
+            if self.zones.get(name).is_none_or(Option::is_none) {
+                let stored = organizations::get(tx, name).await?;
+                let known = stored.map(|stored| {
+                    let organization = stored.organization;
+                    (organization.zone, Cycle::of_date(organization.joined_on))
+                });
+                self.zones.insert(name.clone(), known);
+            }
+        }
+        Ok(())
+    }
+
+    fn rated(&self, row: &Row, open: &HashMap<String, Cycle>) -> Result<RatedEvent, String> {
+        let event = &row.event;
+        let known = self.zones.get(&event.organization).copied().flatten();
+        let (Some((zone, first_cycle)), Some(open)) = (known, open.get(&event.organization)) else {
+            return Err("this organization is not known; import it and retry".to_owned());
+        };
+        if event.at > self.now + Duration::minutes(AHEAD_MINUTES) {
+            return Err(format!("at lies more than {AHEAD_MINUTES} minutes in the future"));
+        }
+        if event.at < row.received_at - self.look_back {
+            let days = self.look_back.num_days();
+            return Err(format!("at lies more than {days} days back; use that old is not billed"));
+        }
+        let cycle = Cycle::of_instant(event.at, zone);
+        if cycle < first_cycle {
+            return Err(format!("at lies before the organization joined (cycle {first_cycle})"));
+        }
+        let rating = self.rates.rate(event).map_err(|error| error.to_string())?;
+        Ok(RatedEvent {
+            rating,
+            cycle,
+            // A closed cycle never changes: late use is billed by the open one (D7).
+            billed_cycle: cycle.max(*open),
+            day: event.at.with_timezone(&zone).date_naive(),
+            content_hash: event.content_hash(),
+            event: event.clone(),
+        })
+    }
+}
+
+const OTHER_CONTENT: &str =
+    "another event with this organization, source and id is stored; ids must not be used again";
+
+#[derive(Default)]
+struct Counted {
+    accepted: u64,
+    duplicates: u64,
+    credits: Credits,
+}
+
+impl Imported {
+    fn add(&mut self, counted: &Counted, rejected: Vec<Quarantined>) -> Result<(), ServiceError> {
+        self.accepted += counted.accepted;
+        self.duplicates += counted.duplicates;
+        self.credits = self.credits.plus(counted.credits)?;
+        self.quarantined.extend(rejected);
+        Ok(())
+    }
+}
+
+fn set_aside(line: u64, event: &UsageEvent, reason: String) -> Quarantined {
+    Quarantined {
+        line,
+        organization: Some(event.organization.clone()),
+        raw: intake::raw_of(event),
+        reason,
+    }
+}
+
+/// Takes out events whose key comes a second time in one batch, and sorts the rest by key, so that
+/// they go into the table side by side.
+fn without_repeats(
+    rated: Vec<(u64, RatedEvent)>,
+    counted: &mut Counted,
+    rejected: &mut Vec<Quarantined>,
+) -> Vec<(u64, RatedEvent)> {
+    let mut first: HashMap<(String, String, String), String> = HashMap::new();
+    let mut kept = Vec::with_capacity(rated.len());
+    for (line, event) in rated {
+        let key =
+            (event.event.organization.clone(), event.event.source.clone(), event.event.id.clone());
+        match first.get(&key) {
+            None => {
+                first.insert(key, event.content_hash.clone());
+                kept.push((line, event));
+            }
+            Some(hash) if *hash == event.content_hash => counted.duplicates += 1,
+            Some(_) => rejected.push(set_aside(line, &event.event, OTHER_CONTENT.to_owned())),
+        }
+    }
+    kept.sort_by(|(_, a), (_, b)| {
+        (&a.event.organization, &a.event.source, &a.event.id).cmp(&(
+            &b.event.organization,
+            &b.event.source,
+            &b.event.id,
+        ))
+    });
+    kept
+}
