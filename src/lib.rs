@@ -6,6 +6,7 @@
 //! ```
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod documents;
@@ -16,3 +17,5 @@ pub mod mail;
 pub mod payments;
 pub mod services;
 pub mod storage;
+pub mod telemetry;
+pub mod verify;

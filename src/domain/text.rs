@@ -22,6 +22,12 @@ pub fn cleaned(text: &str) -> String {
     clean
 }
 
+/// One line for a terminal: hostile characters removed, spaces kept as they are.
+#[must_use]
+pub fn cleaned_line(text: &str) -> String {
+    text.chars().filter(|c| !is_hostile(*c)).collect()
+}
+
 /// [`cleaned`], clipped to `limit` characters with an ellipsis.
 #[must_use]
 pub fn clipped(text: &str, limit: usize) -> String {

@@ -1,5 +1,7 @@
 //! Credits of one organization: balance, statement, grants by finance.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
 
 use super::catalogs::History;
@@ -48,17 +50,54 @@ pub async fn balance(app: &App, id: &str) -> Result<Balance, ServiceError> {
     let posted = Credits::total(grants.iter().map(|open| open.remaining))?;
     let unbilled = usage::unbilled(&mut tx, id, open.open.cycle).await?;
     let deficit = open.deficit_brought;
+    let available = posted.minus(unbilled)?.minus(deficit)?;
     Ok(Balance {
         organization: id.to_owned(),
         as_of: app.clock.now(),
-        state: stored.state,
-        available: posted.minus(unbilled)?.minus(deficit)?,
+        state: state(stored.state, open.open.terms.overage_price.is_some(), available),
+        available,
         posted,
         unbilled,
         deficit,
         grants,
     })
 }
+
+/// Paused: without credits under a plan that does not bill overage (S49), or set aside by finance.
+/// Derived at every question, so a purchase or the next cycle's grant resumes it by itself.
+const fn state(stored: State, bills_overage: bool, available: Credits) -> State {
+    match stored {
+        State::Active if !bills_overage && !available.is_positive() => State::Paused,
+        state => state,
+    }
+}
+
+/// All organizations that are paused.
+///
+/// # Errors
+/// The database fails, or a sum is out of range.
+pub async fn paused(app: &App) -> Result<HashSet<String>, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let mut available = usage::available_by_organization(&mut tx).await?;
+    let mut paused = HashSet::new();
+    let states: HashMap<String, State> = organizations::all(&mut tx)
+        .await?
+        .into_iter()
+        .map(|stored| (stored.organization.id, stored.state))
+        .collect();
+    for open in cycles::open_in_range(&mut tx, "", LAST).await? {
+        let left = available.remove(&open.organization).unwrap_or(Credits::ZERO);
+        let left = left.minus(open.deficit_brought)?;
+        let stored = states.get(&open.organization).copied().unwrap_or(State::Active);
+        if state(stored, open.open.terms.overage_price.is_some(), left) == State::Paused {
+            paused.insert(open.organization);
+        }
+    }
+    Ok(paused)
+}
+
+/// After every possible id of an organization.
+const LAST: &str = "~";
 
 async fn open_cycle(tx: &mut Tx, id: &str) -> Result<cycles::Stored, ServiceError> {
     cycles::open_of(tx, &[id.to_owned()])

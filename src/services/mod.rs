@@ -6,6 +6,7 @@
 pub mod catalogs;
 pub mod charging;
 pub mod credits;
+pub mod doctor;
 pub mod invoices;
 pub mod mails;
 pub mod organizations;

@@ -357,3 +357,12 @@ fn without_repeats(
     });
     kept
 }
+
+/// Rows that are set aside, oldest first.
+///
+/// # Errors
+/// The database fails.
+pub async fn quarantined(app: &App) -> Result<Vec<quarantine::Row>, ServiceError> {
+    let mut tx = app.db.read().await?;
+    Ok(quarantine::open(&mut tx).await?)
+}

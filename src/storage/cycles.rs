@@ -315,3 +315,29 @@ pub async fn set_open_terms(
     );
     Ok(())
 }
+
+/// Closed cycles whose stored outcome their invoice does not bear out: none, ever.
+pub async fn without_outcome(tx: &mut Tx) -> Result<Vec<(String, String)>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        (String, String),
+        "SELECT c.organization, c.cycle FROM billing_cycle c LEFT JOIN invoice i \
+         ON i.organization = c.organization AND i.cycle = c.cycle WHERE c.state = 'closed' \
+         AND (c.outcome IS NULL OR (c.outcome = 'invoiced') <> (i.id IS NOT NULL)) \
+         ORDER BY c.organization, c.cycle"
+    ))
+}
+
+/// When the next open cycle becomes due after an instant.
+pub async fn next_due(
+    tx: &mut Tx,
+    after: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (Option<DateTime<Utc>>,),
+        "SELECT MIN(due_at) FROM billing_cycle WHERE state = 'open' AND due_at > $1",
+        after
+    );
+    Ok(row.and_then(|(at,)| at))
+}

@@ -439,3 +439,48 @@ pub async fn set_status(
     );
     Ok(())
 }
+
+/// The draft of an invoice, issued or not.
+pub async fn draft(
+    tx: &mut Tx,
+    organization: &str,
+    id: &str,
+) -> Result<Option<InvoiceDraft>, StorageError> {
+    fetch_optional!(
+        tx,
+        DraftRow,
+        "SELECT organization, id, draft FROM invoice WHERE organization = $1 AND id = $2",
+        organization,
+        id
+    )
+    .map(|row| row.draft())
+    .transpose()
+}
+
+/// A number as issued.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct NumberRow {
+    /// Its series.
+    pub series: String,
+    /// Its place in it.
+    pub series_number: i64,
+    /// The whole number.
+    pub number: String,
+    /// When it was issued.
+    pub issued_at: DateTime<Utc>,
+}
+
+/// All numbers, by series and place.
+pub async fn numbers(tx: &mut Tx) -> Result<Vec<NumberRow>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        NumberRow,
+        "SELECT series, series_number, number, issued_at FROM invoice WHERE number IS NOT NULL \
+         ORDER BY series, series_number"
+    ))
+}
+
+/// The counters of all series.
+pub async fn counters(tx: &mut Tx) -> Result<Vec<(String, i64)>, StorageError> {
+    Ok(fetch_all!(tx, (String, i64), "SELECT name, last FROM series ORDER BY name"))
+}

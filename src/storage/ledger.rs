@@ -253,3 +253,9 @@ pub async fn orphan_heads(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
     );
     Ok(rows.into_iter().map(|(organization,)| organization).collect())
 }
+
+/// The stored head of one organization's chain.
+pub async fn head(tx: &mut Tx, organization: &str) -> Result<Head, StorageError> {
+    let mut heads = heads(tx, organization, organization).await?;
+    Ok(heads.0.remove(organization).unwrap_or(Head { seq: 0, hash: String::new() }))
+}

@@ -126,3 +126,15 @@ pub async fn count(tx: &mut Tx) -> Result<i64, StorageError> {
     let rows = fetch_all!(tx, (i64,), "SELECT CAST(COUNT(*) AS BIGINT) FROM mail");
     Ok(rows.first().map_or(0, |(count,)| *count))
 }
+
+/// Numbers of invoices that have documents but no mail: none, ever (an organization has an address).
+pub async fn invoices_without(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT i.number FROM invoice i JOIN artifact a ON a.organization = i.organization \
+         AND a.invoice_id = i.id AND a.kind = 'pdf' WHERE NOT EXISTS (SELECT 1 FROM mail m \
+         WHERE m.organization = i.organization AND m.subject_id = i.id AND m.kind = 'invoice') ORDER BY i.number"
+    );
+    Ok(rows.into_iter().map(|(number,)| number).collect())
+}

@@ -18,6 +18,7 @@ pub mod organizations;
 pub mod purchases;
 pub mod quarantine;
 pub mod runs;
+pub mod settings;
 pub mod steps;
 pub mod usage;
 

@@ -274,6 +274,25 @@ pub async fn unbilled(
     Ok(Credits::from_nano(rows.first().map_or(0, |(credits,)| *credits)))
 }
 
+/// Credits left in all grants less rated use that no close has taken, by organization.
+pub async fn available_by_organization(
+    tx: &mut Tx,
+) -> Result<HashMap<String, Credits>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String, i64),
+        "SELECT organization, CAST(SUM(amount) AS BIGINT) FROM (\
+         SELECT organization, remaining AS amount FROM credit_balance WHERE remaining > 0 UNION ALL \
+         SELECT r.organization, -r.credits FROM usage_rollup r JOIN billing_cycle c \
+         ON c.organization = r.organization AND c.state = 'open' AND r.billed_cycle >= c.cycle) AS movements \
+         GROUP BY organization"
+    );
+    Ok(rows
+        .into_iter()
+        .map(|(organization, nano)| (organization, Credits::from_nano(nano)))
+        .collect())
+}
+
 /// Where a roll-up and the events it should sum differ.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct RollupDifference {

@@ -1,0 +1,272 @@
+//! What may be written after `monthend`.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use clap::{Args, Parser, Subcommand};
+
+use crate::domain::credits::Credits;
+use crate::domain::cycle::Cycle;
+use crate::domain::grant::Source;
+
+/// Closes an AI platform's credit month: rates usage, burns, rolls over or expires credits, issues
+/// gapless invoices as PDF and CSV, charges and mails them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "monthend",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, or nothing due; 1 finished, but something failed, was parked or \
+                  quarantined (listed); 2 could not run (usage, configuration, database)."
+)]
+pub(crate) struct Arguments {
+    /// The home folder: monthend.toml, catalog.toml, monthend.db, documents/, outbox/, inbox/
+    #[arg(long, global = true, env = "MONTHEND_DIR", default_value = ".", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// A test clock (RFC 3339); only with mode = "test"
+    #[arg(long, global = true, value_name = "INSTANT")]
+    pub(crate) now: Option<String>,
+    /// One JSON object on stdout, nothing else there; errors as JSON on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress, no summary
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write starter files and make the database; safe to repeat, overwrites nothing
+    Init {
+        /// For the real thing: the clock cannot be moved
+        #[arg(long)]
+        live: bool,
+    },
+    /// Three months on real input in a fresh monthend-demo/ folder
+    Demo,
+    /// The catalog: plans, packages, prices, meters, rates
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+    /// Organizations
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Usage events
+    #[command(subcommand)]
+    Usage(UsageCommand),
+    /// Credits of one organization
+    #[command(subcommand)]
+    Credits(CreditsCommand),
+    /// Do everything that is due, then exit (for cron, systemd timers, Kubernetes CronJobs)
+    Tick {
+        /// Confirm that up to N missed cycles are closed one after the other
+        #[arg(long, value_name = "N")]
+        catch_up: Option<u32>,
+    },
+    /// The unattended runner; SIGTERM drains it in at most 10 s
+    Serve,
+    /// Jobs: what runs, what is due, run one by hand
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Runs: what was done, what is parked, let it go again
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Issued invoices
+    #[command(subcommand)]
+    Invoice(InvoiceCommand),
+    /// Payments that no gateway collects
+    #[command(subcommand)]
+    Payment(PaymentCommand),
+    /// Check every invariant, read-only; exit 1 if one does not hold
+    Verify,
+    /// Check configuration, database, templates, fonts, mail, gateway, due dates
+    Doctor,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogCommand {
+    /// Validate catalog.toml
+    Check,
+    /// Make catalog.toml effective from now on; past cycles keep their version
+    Apply,
+    /// Import a published price map as suppliers' rates
+    ImportPrices {
+        /// The JSON file
+        file: PathBuf,
+        /// First day (UTC) the prices hold [default: today]
+        #[arg(long, value_name = "DATE")]
+        effective_on: Option<NaiveDate>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrgCommand {
+    /// Import organizations from CSV; known ids are updated
+    Import {
+        /// The CSV file; - for stdin
+        file: PathBuf,
+    },
+    /// All organizations
+    List,
+    /// One organization
+    Show {
+        /// Its id
+        organization: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsageCommand {
+    /// Import usage from CSV or CloudEvents NDJSON, told apart by content
+    Import {
+        /// The files; - for stdin
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Rows that were set aside
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// List them with their reasons
+    List,
+    /// Try them again, after the cause is mended
+    Retry,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CreditsCommand {
+    /// The balance as of now
+    Balance {
+        /// The organization's id
+        organization: String,
+    },
+    /// What happened to each grant in a cycle, open or closed
+    Statement {
+        /// The organization's id
+        organization: String,
+        /// The cycle, like 2026-10
+        #[arg(long)]
+        cycle: Cycle,
+    },
+    /// Grant credits by hand
+    Grant {
+        /// The organization's id
+        organization: String,
+        /// How many
+        credits: Credits,
+        /// Why, for the audit trail
+        #[arg(long)]
+        reason: String,
+        /// promotional or adjustment
+        #[arg(long, default_value = "promotional")]
+        source: Source,
+    },
+    /// Buy credits: charges the stored payment method, grants, mails a receipt
+    Buy(BuyArguments),
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false, id = "wanted")]
+pub(crate) struct Wanted {
+    /// Any number of credits
+    #[arg(long)]
+    pub(crate) credits: Option<Credits>,
+    /// A package of the catalog
+    #[arg(long)]
+    pub(crate) package: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuyArguments {
+    /// The organization's id
+    pub(crate) organization: String,
+    #[command(flatten)]
+    pub(crate) wanted: Wanted,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// All job definitions
+    List,
+    /// What would run now
+    Due,
+    /// Run or rerun a job by hand: continues or repeats safely
+    Run {
+        /// The job's name
+        name: String,
+        /// The cycle, like 2026-10
+        #[arg(long)]
+        cycle: Option<Cycle>,
+        /// Only this organization; may be given several times
+        #[arg(long = "org", value_name = "ORG")]
+        organizations: Vec<String>,
+        /// Why, for the audit trail
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// All runs, latest first
+    List,
+    /// One run with its steps
+    Show {
+        /// Its id
+        run: String,
+    },
+    /// Let parked steps go again
+    Retry {
+        /// The run's id
+        run: String,
+        /// Only this organization
+        #[arg(long = "org", value_name = "ORG")]
+        organization: Option<String>,
+        /// Why, for the audit trail
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InvoiceCommand {
+    /// Issued invoices
+    List {
+        /// Only this organization
+        #[arg(long = "org", value_name = "ORG")]
+        organization: Option<String>,
+        /// Only this cycle
+        #[arg(long)]
+        cycle: Option<Cycle>,
+    },
+    /// One invoice with its lines and credit statement
+    Show {
+        /// Its number
+        number: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PaymentCommand {
+    /// Record a bank transfer that pays an invoice
+    Record {
+        /// The invoice's number
+        number: String,
+        /// The amount, like 12.30 [default: all that is due]
+        #[arg(long)]
+        amount: Option<String>,
+        /// The day it arrived [default: today]
+        #[arg(long, value_name = "DATE")]
+        on: Option<NaiveDate>,
+        /// The bank's reference
+        #[arg(long)]
+        reference: String,
+        /// Why, for the audit trail
+        #[arg(long)]
+        reason: String,
+    },
+}

@@ -1,0 +1,187 @@
+//! `invoice list`, `invoice show`.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::Outcome;
+use super::arguments::InvoiceCommand;
+use super::credits::{statement_json, statement_text};
+use super::output::{Output, instant, path, table};
+use crate::app::App;
+use crate::domain::decimal;
+use crate::domain::money::Money;
+use crate::services::invoices::{self, Shown};
+use crate::storage::invoices::Row;
+
+pub(super) async fn run(app: &App, command: InvoiceCommand, output: &Output) -> Result<Outcome> {
+    match command {
+        InvoiceCommand::List { organization, cycle } => {
+            let rows = invoices::list(app, organization.as_deref(), cycle).await?;
+            let objects = rows.iter().map(|row| row_json(app, row)).collect::<Result<Vec<_>>>()?;
+            let lines = rows.iter().map(cells).collect::<Result<Vec<_>>>()?;
+            output.result(&json!({"invoices": objects}), || {
+                let header = [
+                    "number",
+                    "organization",
+                    "cycle",
+                    "issued on",
+                    "status",
+                    "payment",
+                    "total",
+                    "due",
+                    "",
+                ];
+                table(&header, &[6, 7], lines)
+            });
+        }
+        InvoiceCommand::Show { number } => {
+            let shown = invoices::show(app, &number).await?;
+            let object = shown_json(app, &shown)?;
+            let text = shown_text(app, &shown)?;
+            output.result(&object, || text);
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// What is still to be paid: nothing once the invoice is settled.
+fn amount_due(row: &Row) -> Result<Money> {
+    let settled = row.status == "settled";
+    Ok(row.money(if settled { 0 } else { row.amount_due })?)
+}
+
+pub(super) fn row_json(app: &App, row: &Row) -> Result<Value> {
+    let file = |relative: &Option<String>| {
+        relative.as_ref().map(|relative| path(&app.documents().join(relative)))
+    };
+    Ok(json!({
+        "number": row.number, "organization": row.organization, "cycle": row.cycle,
+        "issued_on": row.issued_on, "status": row.status, "payment_status": row.payment_status,
+        "subtotal": row.money(row.subtotal)?, "tax": row.money(row.tax)?, "total": row.money(row.total)?,
+        "prepaid": row.money(row.prepaid)?, "amount_due": amount_due(row)?,
+        "pdf": file(&row.pdf), "csv": file(&row.csv),
+    }))
+}
+
+fn cells(row: &Row) -> Result<Vec<String>> {
+    Ok(vec![
+        row.number.clone().unwrap_or_default(),
+        row.organization.clone(),
+        row.cycle.clone(),
+        row.issued_on.map(|on| on.to_string()).unwrap_or_default(),
+        row.status.clone(),
+        row.payment_status.clone(),
+        row.money(row.total)?.amount_text(),
+        amount_due(row)?.amount_text(),
+        row.currency.clone(),
+    ])
+}
+
+fn shown_json(app: &App, shown: &Shown) -> Result<Value> {
+    let mut object = row_json(app, &shown.row)?;
+    let draft = &shown.document.draft;
+    let lines: Vec<Value> = draft
+        .lines
+        .iter()
+        .map(|line| {
+            json!({"description": line.description, "kind": line.kind, "quantity": decimal::text(line.quantity),
+                "unit": line.unit, "unit_price": decimal::text(line.unit_price), "amount": line.amount,
+                "cycle": line.cycle})
+        })
+        .collect();
+    let charges: Vec<Value> = shown
+        .charges
+        .iter()
+        .map(|charge| {
+            json!({"id": charge.id, "attempt": charge.attempt, "state": charge.state.as_str(),
+                "amount": charge.request.amount, "message": charge.message,
+                "method": app.gateway.describe(&charge.request.payment_method),
+                "sent_at": charge.first_sent_at.map(instant)})
+        })
+        .collect();
+    let payments = shown
+        .payments
+        .iter()
+        .map(|payment| {
+            Ok(json!({"id": payment.id, "method": payment.method, "amount": payment.money()?,
+                "reference": payment.reference, "received_on": payment.received_on}))
+        })
+        .collect::<Result<Vec<Value>>>()?;
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert("due_on".to_owned(), json!(shown.document.header.due_on));
+        fields.insert("lines".to_owned(), json!(lines));
+        fields.insert("tax_subtotals".to_owned(), serde_json::to_value(&draft.tax_subtotals)?);
+        fields.insert("usage".to_owned(), serde_json::to_value(&draft.usage)?);
+        fields.insert("statement".to_owned(), statement_json(&draft.statement)?);
+        fields.insert("charges".to_owned(), json!(charges));
+        fields.insert("payments".to_owned(), json!(payments));
+    }
+    Ok(object)
+}
+
+fn shown_text(app: &App, shown: &Shown) -> Result<String> {
+    let (row, draft) = (&shown.row, &shown.document.draft);
+    let lines = draft
+        .lines
+        .iter()
+        .map(|line| {
+            vec![
+                line.description.clone(),
+                line.cycle.to_string(),
+                decimal::text(line.quantity),
+                line.unit.clone(),
+                decimal::text(line.unit_price),
+                line.amount.amount_text(),
+            ]
+        })
+        .collect();
+    let mut text = format!(
+        "Invoice {} of {} for {}: {}, payment {}\n{}\n",
+        row.number.as_deref().unwrap_or_default(),
+        row.organization,
+        row.cycle,
+        row.status,
+        row.payment_status,
+        table(&["line", "cycle", "quantity", "unit", "unit price", "amount"], &[2, 4, 5], lines)
+    );
+    text.push_str(&format!("  subtotal {}", draft.subtotal));
+    for tax in &draft.tax_subtotals {
+        text.push_str(&format!("\n  tax {} % on {}: {}", tax.percent, tax.taxable, tax.amount));
+    }
+    text.push_str(&format!("\n  total {}", draft.total));
+    if !draft.prepaid.is_zero() {
+        text.push_str(&format!("\n  already paid {}", draft.prepaid));
+    }
+    text.push_str(&format!("\n  to pay {}\n\nUse by meter\n", amount_due(row)?));
+    let usage = draft
+        .usage
+        .iter()
+        .map(|u| {
+            vec![u.meter.clone(), u.cycle.to_string(), u.events.to_string(), u.credits.to_string()]
+        })
+        .collect();
+    text.push_str(&table(&["meter", "cycle", "events", "credits"], &[2, 3], usage));
+    text.push_str(&format!("\n\n{}\n", statement_text(&draft.statement)));
+    for charge in &shown.charges {
+        let message = charge.message.as_deref().unwrap_or_default();
+        text.push_str(&format!(
+            "\ncharge {} by {}: {} {message}",
+            charge.attempt,
+            app.gateway.describe(&charge.request.payment_method),
+            charge.state
+        ));
+    }
+    for payment in &shown.payments {
+        text.push_str(&format!(
+            "\npaid {} by {} on {} ({})",
+            payment.money()?,
+            payment.method,
+            payment.received_on,
+            payment.reference
+        ));
+    }
+    for file in [&row.pdf, &row.csv].into_iter().flatten() {
+        text.push_str(&format!("\n{}", path(&app.documents().join(file))));
+    }
+    Ok(text)
+}

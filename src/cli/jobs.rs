@@ -1,0 +1,274 @@
+//! `tick`, `serve`, `job`, `run`.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::Outcome;
+use super::arguments::{JobCommand, RunCommand};
+use super::output::{Output, instant, table};
+use crate::app::App;
+use crate::jobs::definition::Due;
+use crate::jobs::report::{self, Report, RunReport};
+use crate::jobs::requests::{self, Rerun};
+use crate::jobs::runner::Runner;
+use crate::storage::runs;
+use crate::storage::steps::{self, Step};
+
+pub(super) async fn tick(
+    app: &Arc<App>,
+    catch_up: Option<u32>,
+    output: &Output,
+) -> Result<Outcome> {
+    let stop = CancellationToken::new();
+    let on_signal = stop.clone();
+    // The first Ctrl-C stops between two steps; a second one ends the program.
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            on_signal.cancel();
+        }
+    });
+    let spinner = output.spinner("doing what is due");
+    let report = Runner::new(app.clone(), stop)?.tick(catch_up).await;
+    spinner.finish_and_clear();
+    Ok(print(&report?, output))
+}
+
+pub(super) async fn serve(app: &Arc<App>) -> Result<Outcome> {
+    crate::jobs::serve::serve(app.clone()).await?;
+    Ok(Outcome::Done)
+}
+
+pub(super) async fn job(app: &Arc<App>, command: JobCommand, output: &Output) -> Result<Outcome> {
+    match command {
+        JobCommand::List => {
+            list_jobs(app, output);
+            Ok(Outcome::Done)
+        }
+        JobCommand::Due => due(app, output).await,
+        JobCommand::Run { name, cycle, organizations, reason } => {
+            let request =
+                Rerun { job: &name, cycle, organizations: &organizations, reason: &reason };
+            Ok(print(&requests::rerun(app, &request).await?, output))
+        }
+    }
+}
+
+fn list_jobs(app: &App, output: &Output) {
+    let when = |due: &Due| match due {
+        Due::CycleEnd => "end of each organization's cycle, plus grace".to_owned(),
+        Due::Schedule { pattern, zone } => format!("{pattern} {zone}"),
+        Due::OnDemand => "on demand".to_owned(),
+    };
+    let objects: Vec<Value> = app
+        .jobs
+        .iter()
+        .map(|job| {
+            json!({"name": job.name, "description": job.description, "due": when(&job.due),
+                "steps": job.steps.iter().map(|step| step.as_str()).collect::<Vec<_>>()})
+        })
+        .collect();
+    output.result(&json!({"jobs": objects}), || {
+        let rows = app
+            .jobs
+            .iter()
+            .map(|job| vec![job.name.clone(), when(&job.due), job.description.clone()])
+            .collect();
+        table(&["job", "due", "what"], &[], rows)
+    });
+}
+
+async fn due(app: &App, output: &Output) -> Result<Outcome> {
+    let groups = requests::due(app).await?;
+    let objects: Vec<Value> = groups
+        .iter()
+        .map(|group| {
+            json!({"job": group.job, "cycle": (!group.cycle.is_empty()).then_some(&group.cycle),
+                "due_at": instant(group.due_at), "organizations": group.organizations.len(),
+                "files": group.files, "waits_for_catch_up": group.waits_for_catch_up})
+        })
+        .collect();
+    output.result(&json!({"due": objects}), || {
+        if groups.is_empty() {
+            return "Nothing is due.".to_owned();
+        }
+        let rows = groups
+            .iter()
+            .map(|group| {
+                let waits = group.waits_for_catch_up.map(|missed| {
+                    format!("{missed} missed cycles wait for `tick --catch-up {missed}`")
+                });
+                vec![
+                    group.job.clone(),
+                    group.cycle.clone(),
+                    instant(group.due_at),
+                    (group.organizations.len() + group.files.len()).to_string(),
+                    waits.unwrap_or_default(),
+                ]
+            })
+            .collect();
+        table(&["job", "cycle", "due since", "how many", ""], &[3], rows)
+    });
+    Ok(Outcome::Done)
+}
+
+pub(super) async fn run(app: &Arc<App>, command: RunCommand, output: &Output) -> Result<Outcome> {
+    match command {
+        RunCommand::List => {
+            let mut tx = app.db.read().await?;
+            let all = runs::all(&mut tx).await?;
+            let mut objects = Vec::new();
+            let mut rows = Vec::new();
+            for run in all {
+                let counts = runs::counts(&mut tx, &run.id).await?;
+                let report = RunReport { run, counts, troubled: Vec::new() };
+                objects.push(run_json(&report));
+                rows.push(run_cells(&report));
+            }
+            output.result(&json!({"runs": objects}), || table(&RUN_COLUMNS, &[4, 5, 6], rows));
+            Ok(Outcome::Done)
+        }
+        RunCommand::Show { run } => show(app, &run, output).await,
+        RunCommand::Retry { run, organization, reason } => {
+            let report = requests::retry(app, &run, organization.as_deref(), &reason).await?;
+            Ok(print(&report, output))
+        }
+    }
+}
+
+async fn show(app: &App, id: &str, output: &Output) -> Result<Outcome> {
+    let report = report::of_run(app, id).await?;
+    let mut tx = app.db.read().await?;
+    let all = steps::of_run(&mut tx, id).await?;
+    let step_json = |step: &Step| {
+        json!({"kind": step.kind, "organizations": step.organizations, "organization": step.organization,
+            "state": step.state, "attempts": step.attempts, "error": step.error,
+            "next_at": (step.state == "ready").then(|| instant(step.next_at))})
+    };
+    let parked = parked_json(&all);
+    let mut object = run_json(&report);
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert("cause".to_owned(), json!(report.run.cause));
+        fields.insert("counts".to_owned(), fields.get("steps").cloned().unwrap_or_default());
+        fields.insert("steps".to_owned(), json!(all.iter().map(step_json).collect::<Vec<_>>()));
+        fields.insert("parked".to_owned(), json!(parked));
+    }
+    output.result(&object, || {
+        let rows = all
+            .iter()
+            .map(|step| {
+                vec![
+                    step.kind.clone(),
+                    step.organization.clone().unwrap_or_else(|| step.organizations.to_string()),
+                    step.state.clone(),
+                    step.attempts.to_string(),
+                ]
+            })
+            .collect();
+        let mut text = format!(
+            "{}\n\n{}\n",
+            table(&RUN_COLUMNS, &[4, 5, 6], vec![run_cells(&report)]),
+            table(&["step", "organizations", "state", "attempts"], &[3], rows)
+        );
+        text.push_str(&troubles(&report));
+        text
+    });
+    Ok(Outcome::Done)
+}
+
+fn parked_json(steps: &[Step]) -> Vec<Value> {
+    steps
+        .iter()
+        .filter(|step| step.state == "parked")
+        .map(|step| json!({"organization": step.organization, "kind": step.kind, "reason": step.error}))
+        .collect()
+}
+
+const RUN_COLUMNS: [&str; 7] = ["run", "job", "cycle", "state", "done", "parked", "waiting"];
+
+fn run_cells(report: &RunReport) -> Vec<String> {
+    vec![
+        report.run.id.clone(),
+        report.run.job.clone(),
+        report.run.cycle.clone(),
+        report.run.state.clone(),
+        report.counts.done.to_string(),
+        report.counts.parked.to_string(),
+        report.counts.waiting.to_string(),
+    ]
+}
+
+fn run_json(report: &RunReport) -> Value {
+    let run = &report.run;
+    json!({
+        "run": run.id, "job": run.job, "cycle": (!run.cycle.is_empty()).then_some(&run.cycle),
+        "due_at": instant(run.due_at), "state": run.state,
+        "steps": {"done": report.counts.done, "parked": report.counts.parked,
+            "waiting": report.counts.waiting},
+    })
+}
+
+fn troubles(report: &RunReport) -> String {
+    let mut text = String::new();
+    for step in &report.troubled {
+        let who = step.organization.clone().or_else(|| step.subject.clone()).unwrap_or_default();
+        let reason = step.error.as_deref().unwrap_or_default();
+        let what = if step.state == "parked" { "parked" } else { "waits" };
+        text.push_str(&format!("  {what}: {} of {who}: {reason}\n", step.kind));
+    }
+    if report.counts.parked > 0 {
+        text.push_str(&format!(
+            "  mend the cause, then `monthend run retry {} --reason …`\n",
+            report.run.id
+        ));
+    }
+    text
+}
+
+fn print(report: &Report, output: &Output) -> Outcome {
+    let object = |run: &RunReport| {
+        let mut object = run_json(run);
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert("parked".to_owned(), json!(parked_json(&run.troubled)));
+        }
+        object
+    };
+    let mut runs: Vec<Value> = report.runs.iter().map(object).collect();
+    for held in &report.held {
+        runs.push(json!({
+            "run": null, "job": held.job, "cycle": held.cycle, "due_at": instant(held.due_at), "state": "held",
+            "steps": {"done": 0, "parked": 0, "waiting": held.organizations},
+            "reason": held_reason(held.missed),
+        }));
+    }
+    output.result(&json!({"runs": runs}), || {
+        if report.runs.is_empty() && report.held.is_empty() {
+            return "Nothing is due.".to_owned();
+        }
+        let mut text = String::new();
+        if !report.runs.is_empty() {
+            let rows = report.runs.iter().map(run_cells).collect();
+            text.push_str(&table(&RUN_COLUMNS, &[4, 5, 6], rows));
+            text.push('\n');
+        }
+        for run in &report.runs {
+            text.push_str(&troubles(run));
+        }
+        for held in &report.held {
+            text.push_str(&format!(
+                "  held: {} organizations from {} on: {}\n",
+                held.organizations,
+                held.cycle,
+                held_reason(held.missed)
+            ));
+        }
+        text
+    });
+    if report.is_clean() { Outcome::Done } else { Outcome::Trouble }
+}
+
+fn held_reason(missed: u32) -> String {
+    format!("{missed} missed cycles wait for a confirmation: `monthend tick --catch-up {missed}`")
+}

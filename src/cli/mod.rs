@@ -1,0 +1,145 @@
+//! The command line: parses, calls, prints, sets the exit code. No rule of the business lives here.
+
+mod arguments;
+mod catalog;
+mod credits;
+mod demo;
+mod init;
+mod invoice;
+mod jobs;
+mod org;
+mod output;
+mod payment;
+mod usage;
+mod verify;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use self::arguments::{Arguments, Command};
+use self::output::Output;
+use crate::app::{App, Options};
+use crate::clock::{Clock, FixedClock, SystemClock};
+use crate::telemetry;
+
+/// How a command ended; the exit code of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Done, or nothing was due: 0.
+    Done,
+    /// Finished, but something failed, was parked or quarantined: 1.
+    Trouble,
+}
+
+/// Could not run: usage, configuration, database.
+const CANNOT_RUN: u8 = 2;
+
+/// Runs the program and gives its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage_error(&error),
+    };
+    let level = match arguments.command {
+        Command::Serve => "info",
+        _ if arguments.quiet => "error",
+        _ => "warn",
+    };
+    telemetry::start(level);
+    let output = Output::new(arguments.json, arguments.quiet);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&output, &anyhow::Error::new(error)),
+    };
+    let done = runtime.block_on(dispatch(arguments, &output));
+    // A blocked worker must not hold the exit back.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    match done {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Trouble) => ExitCode::from(1),
+        Err(error) => failed(&output, &error),
+    }
+}
+
+/// Help and version go to stdout with 0; anything else is a mistake in the command: 2.
+fn usage_error(error: &clap::Error) -> ExitCode {
+    let json = std::env::args().any(|argument| argument == "--json");
+    if json && error.use_stderr() {
+        let text = error.render().to_string();
+        let message = text.trim_start_matches("error: ").trim().to_owned();
+        Output::new(true, false).error("usage", &message);
+    } else {
+        let _ = error.print();
+    }
+    if error.use_stderr() { ExitCode::from(CANNOT_RUN) } else { ExitCode::SUCCESS }
+}
+
+fn failed(output: &Output, error: &anyhow::Error) -> ExitCode {
+    output.error(output::code_of(error), &format!("{error:#}"));
+    ExitCode::from(CANNOT_RUN)
+}
+
+async fn dispatch(arguments: Arguments, output: &Output) -> Result<Outcome> {
+    let options = options(&arguments)?;
+    match arguments.command {
+        Command::Init { live } => init::run(options, live, output).await,
+        Command::Demo => demo::run(&arguments.dir, output).await,
+        Command::Doctor => verify::doctor(options, output).await,
+        command => {
+            let app = Arc::new(App::open(options).await?);
+            let done = with_app(&app, command, output).await;
+            app.db.close().await;
+            done
+        }
+    }
+}
+
+async fn with_app(app: &Arc<App>, command: Command, output: &Output) -> Result<Outcome> {
+    match command {
+        Command::Catalog(command) => catalog::run(app, command, output).await,
+        Command::Org(command) => org::run(app, command, output).await,
+        Command::Usage(command) => usage::run(app, command, output).await,
+        Command::Credits(command) => credits::run(app, command, output).await,
+        Command::Invoice(command) => invoice::run(app, command, output).await,
+        Command::Payment(command) => payment::run(app, command, output).await,
+        Command::Tick { catch_up } => jobs::tick(app, catch_up, output).await,
+        Command::Serve => jobs::serve(app).await,
+        Command::Job(command) => jobs::job(app, command, output).await,
+        Command::Run(command) => jobs::run(app, command, output).await,
+        Command::Verify => verify::verify(app, output).await,
+        Command::Init { .. } | Command::Demo | Command::Doctor => Ok(Outcome::Done),
+    }
+}
+
+fn options(arguments: &Arguments) -> Result<Options> {
+    let clock: Arc<dyn Clock> = match &arguments.now {
+        None => Arc::new(SystemClock),
+        Some(text) => {
+            let at = chrono::DateTime::parse_from_rfc3339(text).with_context(|| {
+                format!("--now {text:?} is not an RFC 3339 instant (like 2026-02-01T03:00:00Z)")
+            })?;
+            Arc::new(FixedClock::new(at.with_timezone(&chrono::Utc)))
+        }
+    };
+    let database = std::env::var("MONTHEND_DATABASE_URL").ok().filter(|url| !url.is_empty());
+    if let Some(url) = &database
+        && !crate::config::is_postgres(url)
+    {
+        anyhow::bail!("MONTHEND_DATABASE_URL must begin with postgres://");
+    }
+    let actor = ["MONTHEND_ACTOR", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok())
+        .unwrap_or_else(|| "operator".to_owned());
+    Ok(Options {
+        home: arguments.dir.clone(),
+        database,
+        clock,
+        clock_is_set: arguments.now.is_some(),
+        actor: crate::domain::text::clipped(&actor, 80),
+    })
+}

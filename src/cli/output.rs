@@ -1,0 +1,124 @@
+//! Everything that is printed: tables and sentences for people, one JSON object for programs.
+
+use std::io::{IsTerminal, Write};
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::config::ConfigError;
+use crate::domain::text;
+use crate::services::ServiceError;
+use crate::storage::StorageError;
+
+/// Where and how a command prints.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+}
+
+/// A stable word for programs about an error.
+pub(crate) fn code_of(error: &anyhow::Error) -> &'static str {
+    if let Some(error) = error.downcast_ref::<ServiceError>() {
+        return error.code();
+    }
+    if error.downcast_ref::<ConfigError>().is_some() {
+        return "configuration";
+    }
+    if error.downcast_ref::<StorageError>().is_some() {
+        return "database";
+    }
+    "cannot_run"
+}
+
+impl Output {
+    pub(crate) const fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet }
+    }
+
+    /// Prints the result: the object for programs, or the text for people.
+    pub(crate) fn result(&self, object: &Value, text: impl FnOnce() -> String) {
+        if self.json {
+            line(&mut std::io::stdout(), &object.to_string());
+        } else if !self.quiet {
+            line(&mut std::io::stdout(), text().trim_end());
+        }
+    }
+
+    /// Prints something to note beside the result, for people.
+    pub(crate) fn note(&self, note: &str) {
+        if !self.json && !self.quiet {
+            line(&mut std::io::stderr(), note);
+        }
+    }
+
+    /// Prints an error.
+    pub(crate) fn error(&self, code: &str, message: &str) {
+        let message: String =
+            message.lines().map(text::cleaned_line).collect::<Vec<_>>().join("\n");
+        if self.json {
+            let object = json!({"error": {"code": code, "message": message}});
+            line(&mut std::io::stderr(), &object.to_string());
+        } else {
+            line(&mut std::io::stderr(), &format!("monthend: {message}"));
+        }
+    }
+
+    /// A progress bar over bytes; hidden unless stderr is a terminal.
+    pub(crate) fn bytes_bar(&self, length: u64, what: &str) -> ProgressBar {
+        if self.json || self.quiet || !std::io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new(length);
+        let pattern = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        if let Ok(style) = ProgressStyle::with_template(pattern) {
+            bar.set_style(style);
+        }
+        bar.set_message(what.to_owned());
+        bar
+    }
+
+    /// A spinner for long work; hidden unless stderr is a terminal.
+    pub(crate) fn spinner(&self, what: &str) -> ProgressBar {
+        if self.json || self.quiet || !std::io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new_spinner();
+        bar.set_message(what.to_owned());
+        bar.enable_steady_tick(std::time::Duration::from_millis(120));
+        bar
+    }
+}
+
+/// A closed pipe is no reason to fail.
+fn line(to: &mut impl Write, text: &str) {
+    let _ = writeln!(to, "{text}");
+}
+
+/// A table with right-aligned columns where `right` says so.
+pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(header.iter().copied());
+    for row in rows {
+        table.add_row(row.iter().map(|cell| text::clipped(cell, 60)));
+    }
+    for column in right {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// An instant as programs read it.
+pub(crate) fn instant(at: chrono::DateTime<chrono::Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+}
+
+/// A path for people and programs.
+pub(crate) fn path(path: &std::path::Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,107 @@
+//! `usage import`, `usage quarantine`.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::Outcome;
+use super::arguments::{QuarantineCommand, UsageCommand};
+use super::output::{Output, table};
+use crate::app::App;
+use crate::services::usage::{self, Imported, Quarantined};
+
+/// Quarantined rows a person is shown; all are listed by `usage quarantine list`.
+const SHOWN: usize = 20;
+
+pub(super) async fn run(app: &App, command: UsageCommand, output: &Output) -> Result<Outcome> {
+    match command {
+        UsageCommand::Import { files } => {
+            let mut total = Imported::default();
+            for file in files {
+                let imported = import(app, &file, output).await?;
+                total.accepted += imported.accepted;
+                total.duplicates += imported.duplicates;
+                total.credits = total.credits.plus(imported.credits)?;
+                total.quarantined.extend(imported.quarantined);
+            }
+            Ok(print(&total, output))
+        }
+        UsageCommand::Quarantine(QuarantineCommand::List) => list(app, output).await,
+        UsageCommand::Quarantine(QuarantineCommand::Retry) => {
+            let retried = usage::retry_quarantine(app).await?;
+            Ok(print(&retried.imported, output))
+        }
+    }
+}
+
+async fn import(app: &App, file: &Path, output: &Output) -> Result<Imported> {
+    if file == Path::new("-") {
+        return Ok(usage::import(app, "stdin", BufReader::new(std::io::stdin())).await?);
+    }
+    let open = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let length = open.metadata().map_or(0, |metadata| metadata.len());
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let bar = output.bytes_bar(length, &name);
+    let reader = BufReader::with_capacity(1 << 20, bar.wrap_read(open));
+    let imported = usage::import(app, &name, reader).await;
+    bar.finish_and_clear();
+    Ok(imported?)
+}
+
+fn print(imported: &Imported, output: &Output) -> Outcome {
+    let row = |row: &Quarantined| json!({"line": row.line, "organization": row.organization, "reason": row.reason});
+    let object = json!({
+        "accepted": imported.accepted, "duplicates": imported.duplicates,
+        "quarantined": imported.quarantined.len(), "credits": imported.credits,
+        "rows": imported.quarantined.iter().map(row).collect::<Vec<Value>>(),
+    });
+    output.result(&object, || {
+        let mut text = format!(
+            "Accepted {} events ({} credits), {} duplicates, {} set aside.\n",
+            imported.accepted,
+            imported.credits,
+            imported.duplicates,
+            imported.quarantined.len()
+        );
+        for row in imported.quarantined.iter().take(SHOWN) {
+            text.push_str(&format!("  line {}: {}\n", row.line, row.reason));
+        }
+        if imported.quarantined.len() > SHOWN {
+            text.push_str("  … `usage quarantine list` shows all\n");
+        }
+        text
+    });
+    if imported.quarantined.is_empty() { Outcome::Done } else { Outcome::Trouble }
+}
+
+async fn list(app: &App, output: &Output) -> Result<Outcome> {
+    let rows = usage::quarantined(app).await?;
+    let objects: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            json!({"id": row.id, "file": row.file, "line": row.line, "organization": row.organization,
+                "reason": row.reason, "row": row.raw, "received_at": super::output::instant(row.received_at)})
+        })
+        .collect();
+    output.result(&json!({"rows": objects}), || {
+        if rows.is_empty() {
+            return "No row is set aside.".to_owned();
+        }
+        let cells = rows
+            .iter()
+            .map(|row| {
+                vec![
+                    row.file.clone(),
+                    row.line.to_string(),
+                    row.organization.clone().unwrap_or_default(),
+                    row.reason.clone(),
+                ]
+            })
+            .collect();
+        table(&["file", "line", "organization", "reason"], &[1], cells)
+    });
+    Ok(Outcome::Done)
+}

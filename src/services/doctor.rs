@@ -1,0 +1,195 @@
+//! `doctor`: can this deployment do its work? Looks, changes nothing.
+
+use anyhow::{Context, Result, bail};
+
+use super::catalogs::History;
+use crate::app::{App, Options};
+use crate::config::Mode;
+use crate::storage::{Db, StorageError, Tx, cycles, meta, settings, steps};
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What.
+    pub name: &'static str,
+    /// Is it as it should be?
+    pub ok: bool,
+    /// What was found, and what to do.
+    pub detail: String,
+}
+
+/// Looks at everything; an unreadable configuration or database ends it early.
+pub async fn examine(options: Options) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let app = match App::open(options).await {
+        Ok(app) => app,
+        Err(error) => {
+            findings.push(Finding { name: "open", ok: false, detail: format!("{error:#}") });
+            return findings;
+        }
+    };
+    let mut note = |name, found: Result<String>| {
+        let ok = found.is_ok();
+        let detail = found.unwrap_or_else(|error| format!("{error:#}"));
+        findings.push(Finding { name, ok, detail });
+    };
+    note("configuration", Ok(configuration(&app)));
+    note("database", database(&app).await);
+    note("clock", clock(&app).await);
+    note("catalog", catalog(&app).await);
+    note(
+        "templates",
+        app.templates.check().map(|()| "all mails render".to_owned()).map_err(Into::into),
+    );
+    note("fonts", fonts(&app));
+    note("mail", mail(&app));
+    note("gateway", Ok(gateway(&app)));
+    note("folders", folders(&app));
+    note("due", due(&app).await);
+    note("parked", parked(&app).await);
+    app.db.close().await;
+    findings
+}
+
+fn configuration(app: &App) -> String {
+    let mode = app.config.mode.as_str();
+    format!("mode {mode}, {} jobs, seller {}", app.jobs.len(), app.config.seller.name)
+}
+
+async fn database(app: &App) -> Result<String> {
+    let mut tx = app.db.read().await?;
+    let settings = settings::read(&mut tx).await?;
+    let weak: Vec<String> = settings
+        .iter()
+        .filter(|setting| !setting.ok())
+        .map(|setting| format!("{} is {}, must be {}", setting.name, setting.value, setting.wanted))
+        .collect();
+    if !weak.is_empty() {
+        bail!("a committed fact could be lost: {}", weak.join("; "));
+    }
+    let said: Vec<String> =
+        settings.iter().map(|setting| format!("{} {}", setting.name, setting.value)).collect();
+    Ok(format!("{}, schema current, {}", app.db.engine(), said.join(", ")))
+}
+
+async fn clock(app: &App) -> Result<String> {
+    let mut tx = app.db.read().await?;
+    let now = app.clock.now();
+    match meta::high_water(&mut tx).await? {
+        Some(high) if now < high => {
+            bail!("the clock says {}, but work was done at {}", now.to_rfc3339(), high.to_rfc3339())
+        }
+        _ => Ok(now.to_rfc3339()),
+    }
+}
+
+async fn catalog(app: &App) -> Result<String> {
+    let mut tx = app.db.read().await?;
+    let history = History::load(&mut tx).await?;
+    let version = history.in_force(app.clock.now());
+    Ok(format!(
+        "version {} in force: {} plans, {} meters, {} rates",
+        version.number,
+        version.catalog.plans.len(),
+        version.catalog.meters.len(),
+        version.catalog.rates.len()
+    ))
+}
+
+fn fonts(app: &App) -> Result<String> {
+    let renderer = app.renderer()?;
+    let mut lacking = Vec::new();
+    for (script, sample) in [
+        ("Latin", "Łódź Việt Nam"),
+        ("Greek", "Ελλάδα"),
+        ("Cyrillic", "Москва"),
+        ("Arabic", "العربية"),
+        ("Chinese and Japanese", "東京"),
+    ] {
+        let mut document = crate::documents::sample::sample_document();
+        document.header.buyer.name = sample.to_owned();
+        if !renderer.render(&document).context("a sample invoice")?.missing.is_empty() {
+            lacking.push(script);
+        }
+    }
+    if lacking.is_empty() {
+        Ok("a sample invoice renders in all scripts tried".to_owned())
+    } else {
+        Ok(format!(
+            "a sample invoice renders; no font for {}: install one or name it under [documents] fonts",
+            lacking.join(", ")
+        ))
+    }
+}
+
+fn mail(app: &App) -> Result<String> {
+    let from = &app.config.mail.from;
+    if !from.contains('@') {
+        bail!("mail.from {from:?} has no address");
+    }
+    Ok(format!("{} as {from}", app.mailer.name()))
+}
+
+fn gateway(app: &App) -> String {
+    let remark = match (app.gateway.name(), app.config.mode) {
+        ("sandbox", Mode::Live) => "; it takes no money: mode is live",
+        ("sandbox", Mode::Test) => "; it takes no money",
+        _ => "",
+    };
+    format!("{}{remark}", app.gateway.name())
+}
+
+fn folders(app: &App) -> Result<String> {
+    for folder in [app.documents(), app.home.join("outbox"), app.inbox()] {
+        let metadata = std::fs::symlink_metadata(&folder)
+            .with_context(|| format!("{} is missing; run `monthend init`", folder.display()))?;
+        if !metadata.is_dir() {
+            bail!("{} is not a folder", folder.display());
+        }
+        if metadata.permissions().readonly() {
+            bail!("{} cannot be written", folder.display());
+        }
+    }
+    Ok("documents, outbox, inbox".to_owned())
+}
+
+async fn due(app: &App) -> Result<String> {
+    let mut tx = app.db.read().await?;
+    let now = app.clock.now();
+    let due = cycles::due(&mut tx, now).await?;
+    let next = cycles::next_due(&mut tx, now).await?;
+    let next = next.map_or("none".to_owned(), |at| at.to_rfc3339());
+    Ok(format!("{} cycles are due now; the next becomes due at {next}", due.len()))
+}
+
+async fn parked(app: &App) -> Result<String> {
+    let mut tx = app.db.read().await?;
+    let parked = steps::parked(&mut tx).await?;
+    if parked.is_empty() {
+        return Ok("nothing waits for a person".to_owned());
+    }
+    let first = parked.first().map(|step| {
+        let who = step.organization.as_deref().unwrap_or("a chunk");
+        format!("{who}: {}", step.error.as_deref().unwrap_or_default())
+    });
+    bail!(
+        "{} steps wait for a person, the first of {}; `run show {}` tells more",
+        parked.len(),
+        first.unwrap_or_default(),
+        parked.first().map_or("", |step| step.run_id.as_str())
+    )
+}
+
+/// The settings of a database that keep what is committed.
+pub async fn refuse_weak_settings(db: &Db) -> Result<(), StorageError> {
+    let mut tx: Tx = db.read().await?;
+    for setting in settings::read(&mut tx).await? {
+        if !setting.ok() {
+            return Err(StorageError::Refused(format!(
+                "the database's {} is {}, must be {}: a committed fact could be lost",
+                setting.name, setting.value, setting.wanted
+            )));
+        }
+    }
+    Ok(())
+}
