@@ -36,3 +36,26 @@ impl Clock for FixedClock {
         self.0
     }
 }
+
+/// A clock that is moved by hand: rehearsals such as the demo, and tests.
+#[derive(Debug)]
+pub struct HandClock(std::sync::Mutex<DateTime<Utc>>);
+
+impl HandClock {
+    /// Begins at `at`.
+    #[must_use]
+    pub fn new(at: DateTime<Utc>) -> Self {
+        Self(std::sync::Mutex::new(at.trunc_subsecs(6)))
+    }
+
+    /// Moves it to `at`.
+    pub fn set(&self, at: DateTime<Utc>) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = at.trunc_subsecs(6);
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

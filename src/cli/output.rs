@@ -47,12 +47,6 @@ impl Output {
         }
     }
 
-    /// Prints something to note beside the result, for people.
-    pub(crate) fn note(&self, note: &str) {
-        if !self.json && !self.quiet {
-            line(&mut std::io::stderr(), note);
-        }
-    }
 
     /// Prints an error.
     pub(crate) fn error(&self, code: &str, message: &str) {

@@ -85,13 +85,7 @@ pub async fn write(app: &App, mail: &Mail) -> Result<Composed, ServiceError> {
     drop(tx);
     let (seller, sender) = sender(app);
     let facts = MailFacts {
-        // One Message-ID for all recipients of a fact, and none of another deployment's.
-        key: format!(
-            "{}/{}/{}",
-            app.deployment,
-            mail.kind,
-            mail.charge_id.as_ref().unwrap_or(&mail.subject_id)
-        ),
+        key: message_key(app, mail, &occasion),
         at: mail.created_at,
         organization: mail.organization.clone(),
         organization_name: stored.organization.name.clone(),
@@ -112,6 +106,27 @@ pub async fn write(app: &App, mail: &Mail) -> Result<Composed, ServiceError> {
             ))
         },
     )
+}
+
+/// One key, and so one Message-ID, for all recipients of a fact, and none of another deployment's. It
+/// begins with what the mail is about, so that a folder of mails can be read.
+fn message_key(app: &App, mail: &Mail, occasion: &Occasion) -> String {
+    let deployment = app.deployment.get(4..16).unwrap_or(&app.deployment);
+    let about = match occasion {
+        Occasion::Invoice { invoice, .. } => format!("{}-invoice", invoice.number),
+        Occasion::Receipt { paid_for: PaidFor::Invoice(invoice), .. } => {
+            format!("{}-receipt", invoice.number)
+        }
+        Occasion::Receipt { paid_for: PaidFor::Purchase(purchase), .. } => {
+            format!("{}-receipt", purchase.id)
+        }
+        Occasion::PaymentFailed { invoice, .. } => {
+            let charge = mail.charge_id.as_deref().unwrap_or_default();
+            let attempt = &ids::sha256_hex(charge.as_bytes())[..8];
+            format!("{}-payment-failed-{attempt}", invoice.number)
+        }
+    };
+    format!("{about}-{deployment}")
 }
 
 /// `Name <address>` or an address, from the configuration.
