@@ -47,7 +47,6 @@ impl Output {
         }
     }
 
-
     /// Prints an error.
     pub(crate) fn error(&self, code: &str, message: &str) {
         let message: String =

@@ -30,6 +30,8 @@ pub struct Runner {
     /// Random per process: a restarted host does not inherit its own leases.
     owner: String,
     stop: CancellationToken,
+    /// Kinds of steps after this one are left to others.
+    last: StepKind,
 }
 
 impl Runner {
@@ -39,7 +41,14 @@ impl Runner {
     /// The system has no random bits.
     pub fn new(app: Arc<App>, stop: CancellationToken) -> Result<Self, ServiceError> {
         let owner = random_id("own").map_err(|error| ServiceError::Refused(error.to_string()))?;
-        Ok(Self { app, owner, stop })
+        Ok(Self { app, owner, stop, last: StepKind::Mail })
+    }
+
+    /// The same runner for steps up to and including a kind: to rehearse or measure a part of the night.
+    #[must_use]
+    pub const fn up_to(mut self, last: StepKind) -> Self {
+        self.last = last;
+        self
     }
 
     /// Asks what is due and does all of it, oldest cycle first.
@@ -116,14 +125,14 @@ impl Runner {
             owner: &self.owner,
             now,
             lease_until: now + LEASE,
-            max_rank: StepKind::Render.rank(),
+            max_rank: StepKind::Render.rank().min(self.last.rank()),
             limit: 1,
             run,
         };
         let mut tx = self.app.db.write().await?;
         let mut claimed = steps::claim(&mut tx, &claim).await?;
-        if claimed.is_empty() {
-            claim.max_rank = StepKind::Mail.rank();
+        if claimed.is_empty() && self.last > StepKind::Render {
+            claim.max_rank = self.last.rank();
             claim.limit = EFFECTS_AT_ONCE;
             claimed = steps::claim(&mut tx, &claim).await?;
         }
@@ -236,7 +245,11 @@ async fn retry_later(
     }
     let spread = step.id.bytes().next_back().unwrap_or_default();
     let delay = after.unwrap_or_else(|| retry.delay(step.attempts, spread));
-    tracing::warn!(reason, "waits {} s and is tried again", delay.num_seconds());
+    if delay.is_zero() {
+        tracing::info!(reason, "asks again at once");
+    } else {
+        tracing::warn!(reason, "waits {} s and is tried again", delay.num_seconds());
+    }
     steps::release(&mut tx, step, app.clock.now() + delay, Some(reason)).await?;
     tx.commit().await?;
     Ok(())
