@@ -18,7 +18,7 @@ pub const DUE_ON: &str = "Due";
 pub const PERIOD: &str = "Period";
 pub const ZONE: &str = "Time zone";
 pub const PLAN: &str = "Plan";
-pub const ACCOUNT: &str = "Account";
+pub const ORGANIZATION: &str = "Organization";
 
 pub const DESCRIPTION: &str = "Description";
 pub const QUANTITY: &str = "Quantity";
@@ -109,11 +109,6 @@ pub fn last_day(expires_at: Option<DateTime<Utc>>, zone: Tz) -> String {
 /// `Amount (USD)`.
 pub fn amount_in(currency: Currency) -> String {
     format!("{AMOUNT} ({currency})")
-}
-
-/// What a prior-cycle line says under its description.
-pub fn prior_cycle(cycle: Cycle) -> String {
-    format!("Late use of {}", self::cycle(cycle))
 }
 
 /// `Tax 19 % on 1,234.50`.

@@ -124,6 +124,16 @@ pub enum CloseError {
         /// What went wrong.
         source: InvoiceError,
     },
+    /// Something of another cycle was given to the close.
+    #[error(
+        "the close of {cycle} was given {what}; the stored data is damaged, run `monthend verify`"
+    )]
+    Foreign {
+        /// Which cycle.
+        cycle: Cycle,
+        /// What does not belong to it.
+        what: &'static str,
+    },
     /// A stored deficit, use or grant is negative.
     #[error("{what} of {cycle} is negative; the stored data is damaged, run `monthend verify`")]
     Negative {
@@ -221,6 +231,16 @@ fn check(input: &CycleInput) -> Result<(), CloseError> {
     }
     if input.grants.iter().any(|open| open.remaining < Credits::ZERO) {
         return negative("what is left of a grant");
+    }
+    let foreign = |what| Err(CloseError::Foreign { cycle: input.cycle, what });
+    if input.usage.iter().any(|usage| usage.cycle > input.cycle) {
+        return foreign("use of a later cycle");
+    }
+    let usable = |grant: &Grant| {
+        grant.cycle <= input.cycle && grant.last_cycle.is_none_or(|last| last >= input.cycle)
+    };
+    if input.grants.iter().any(|open| !usable(&open.grant)) {
+        return foreign("a grant that cannot be used in it");
     }
     Ok(())
 }

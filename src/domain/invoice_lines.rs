@@ -99,7 +99,7 @@ fn use_lines(input: &CycleInput, overage: Credits) -> Result<Vec<InvoiceLine>, I
     }
     let mut lines = Vec::new();
     for demand in demands.iter().rev() {
-        lines.extend(use_line(input, demand)?);
+        lines.extend(lines_of_use(input, demand)?);
     }
     if left.is_positive() {
         // A deficit brought under a plan that pauses, billed now that the plan bills overage.
@@ -128,32 +128,32 @@ fn demands(input: &CycleInput) -> Result<Vec<Demand>, super::credits::CreditsErr
     Ok(demands)
 }
 
-fn use_line(input: &CycleInput, demand: &Demand) -> Result<Option<InvoiceLine>, InvoiceError> {
+fn lines_of_use(input: &CycleInput, demand: &Demand) -> Result<Vec<InvoiceLine>, InvoiceError> {
     let month = month_name(demand.cycle);
-    match (demand.kind, demand.overage.is_positive()) {
-        (LineKind::PriorCycle, false) => {
-            // Taken from credits (or carried as a deficit): named, and worth nothing in money.
-            let description = format!("Late use of {month}, taken from credits");
-            Ok(Some(InvoiceLine {
-                kind: LineKind::PriorCycle,
-                description,
-                quantity: demand.rated.to_decimal().normalize(),
-                unit: "credit".to_owned(),
-                unit_price: Decimal::ZERO,
-                amount: Money::zero(input.terms.fee.currency()),
-                cycle: demand.cycle,
-            }))
-        }
-        (_, false) => Ok(None),
-        (kind, true) => {
-            let name = if kind == LineKind::PriorCycle {
-                format!("Late use of {month} beyond credits")
-            } else {
-                format!("Use beyond credits, {month}")
-            };
-            overage_line(input, kind, name, demand.cycle, demand.overage).map(Some)
-        }
+    let late = demand.kind == LineKind::PriorCycle;
+    let mut lines = Vec::new();
+    if demand.overage.is_positive() {
+        let name = if late {
+            format!("Late use of {month} beyond credits")
+        } else {
+            format!("Use beyond credits, {month}")
+        };
+        lines.push(overage_line(input, demand.kind, name, demand.cycle, demand.overage)?);
     }
+    let counted = demand.rated.minus(demand.overage).map_err(RoundingError::Credits)?;
+    if late && counted.is_positive() {
+        // Taken from grants, or carried as a deficit: named, and worth nothing in money.
+        lines.push(InvoiceLine {
+            kind: LineKind::PriorCycle,
+            description: format!("Late use of {month}, counted against credits"),
+            quantity: counted.to_decimal().normalize(),
+            unit: "credit".to_owned(),
+            unit_price: Decimal::ZERO,
+            amount: Money::zero(input.terms.fee.currency()),
+            cycle: demand.cycle,
+        });
+    }
+    Ok(lines)
 }
 
 fn overage_line(

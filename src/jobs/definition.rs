@@ -127,7 +127,7 @@ const fn default_catch_up() -> u32 {
 }
 
 const fn default_chunk() -> usize {
-    500
+    1_000
 }
 
 /// All jobs: the embedded ones, each replaced by a file of the same name in `directory`, and those

@@ -1,5 +1,8 @@
 //! The catalog over time: versions, suppliers' rates, and what holds at an instant.
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::ServiceError;
@@ -25,8 +28,11 @@ pub struct Version {
     /// Cycles that open at or after this instant take it.
     pub effective_at: DateTime<Utc>,
     /// What it says.
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
 }
+
+/// Parsed texts by their hash: a version never changes, and each chunk of a close asks for it.
+static PARSED: LazyLock<Mutex<HashMap<String, Arc<Catalog>>>> = LazyLock::new(Mutex::default);
 
 impl History {
     /// Reads all versions.
@@ -37,8 +43,7 @@ impl History {
         let mut versions = Vec::new();
         for row in catalog::versions(tx).await? {
             let name = format!("version {}", row.version);
-            let catalog = catalog_file::parse(&name, &row.content)
-                .map_err(|error| damaged("catalog_version", "content", &name, error))?;
+            let catalog = parsed(&name, &row)?;
             versions.push(Version { number: row.version, effective_at: row.effective_at, catalog });
         }
         if versions.is_empty() {
@@ -58,6 +63,18 @@ impl History {
         // `load` refuses an empty history.
         effective.unwrap_or(&self.versions[self.versions.len() - 1])
     }
+}
+
+fn parsed(name: &str, row: &VersionRow) -> Result<Arc<Catalog>, ServiceError> {
+    let mut known = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(catalog) = known.get(&row.content_hash) {
+        return Ok(catalog.clone());
+    }
+    let catalog = catalog_file::parse(name, &row.content)
+        .map_err(|error| damaged("catalog_version", "content", name, error))?;
+    let catalog = Arc::new(catalog);
+    known.insert(row.content_hash.clone(), catalog.clone());
+    Ok(catalog)
 }
 
 /// The rates by which usage is rated that arrives now: those of the catalog in force and all suppliers'.

@@ -91,7 +91,7 @@ fn facts(flow: &mut Flow<'_>, column: (i64, i64), top: i64) -> i64 {
         (words::PERIOD, words::period(document.draft.cycle)),
         (words::ZONE, header.zone.clone()),
         (words::PLAN, document.draft.plan.clone()),
-        (words::ACCOUNT, document.draft.organization.clone()),
+        (words::ORGANIZATION, document.draft.organization.clone()),
     ];
     flow.label(words::DETAILS, column, top + 7_500, LABEL, Align::Left);
     let mut y = top + 12_500;

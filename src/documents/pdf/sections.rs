@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use super::flow::{Align, Flow, HAIRLINE, INK, MARGIN, MUTED, Style};
 use super::table::{self, Column, Row};
 use crate::documents::{figures, words};
-use crate::domain::invoice::{InvoiceLine, LineKind};
+use crate::domain::invoice::InvoiceLine;
 use crate::domain::text;
 
 const TEXT: Style = Style::regular(8_500, INK);
@@ -41,9 +41,7 @@ fn lines(flow: &mut Flow<'_>) {
             figures::price(line.unit_price, draft.currency),
             figures::amount(line.amount),
         ];
-        let other_cycle = line.kind == LineKind::PriorCycle || line.cycle != draft.cycle;
-        let note = other_cycle.then(|| words::prior_cycle(line.cycle));
-        Row { note, ..Row::new(line.description.clone(), others) }
+        Row::new(line.description.clone(), others)
     };
     let rows: Vec<Row> = draft.lines.iter().map(row).collect();
     table::draw(flow, &columns, &rows);

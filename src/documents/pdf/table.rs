@@ -31,10 +31,9 @@ impl Column {
     }
 }
 
-/// A row: its first cell, which may be a text of others, a note under it, and the other cells.
+/// A row: its first cell, which may be a text of others, and the other cells.
 pub struct Row {
     pub first: String,
-    pub note: Option<String>,
     pub others: Vec<String>,
     pub bold: bool,
 }
@@ -42,7 +41,7 @@ pub struct Row {
 impl Row {
     /// An ordinary row.
     pub fn new(first: impl Into<String>, others: Vec<String>) -> Self {
-        Self { first: first.into(), note: None, others, bold: false }
+        Self { first: first.into(), others, bold: false }
     }
 
     const fn weight(&self) -> Weight {
@@ -53,7 +52,6 @@ impl Row {
 /// The shaped lines of a row.
 struct Lines<'a> {
     first: Vec<Arc<Run>>,
-    note: Vec<Arc<Run>>,
     others: &'a [Arc<Run>],
 }
 
@@ -72,8 +70,8 @@ pub fn draw(flow: &mut Flow<'_>, columns: &[Column], rows: &[Row]) {
         .collect();
     let grid = fit(flow, columns, &shaped);
     for (index, (row, others)) in rows.iter().zip(&shaped).enumerate() {
-        let (first, note) = first_cell(flow, row, &grid);
-        let height = height(&grid, first.len(), note.len());
+        let first = first_cell(flow, row, &grid);
+        let height = height(&grid, first.len());
         let with_header = if index == 0 { header_height(&grid) } else { 0 };
         let broken = !flow.fits(height + with_header);
         if broken {
@@ -82,7 +80,7 @@ pub fn draw(flow: &mut Flow<'_>, columns: &[Column], rows: &[Row]) {
         if broken || index == 0 {
             header(flow, columns, &grid);
         }
-        body(flow, columns, &grid, row, &Lines { first, note, others });
+        body(flow, columns, &grid, row, &Lines { first, others });
         flow.y += height;
         flow.canvas.rule(MARGIN, flow.y, flow.width(), HAIRLINE);
     }
@@ -124,26 +122,19 @@ const fn padding(grid: &Grid) -> i64 {
     grid.size * 42 / 100
 }
 
-const fn note_style(grid: &Grid) -> Style {
-    Style::regular(grid.size * 88 / 100, MUTED)
-}
-
-fn height(grid: &Grid, lines: usize, notes: usize) -> i64 {
-    let count = |lines: usize| i64::try_from(lines).unwrap_or(1);
-    let text = count(lines.max(1)) * Style::regular(grid.size, INK).leading();
-    text + count(notes) * note_style(grid).leading() + 2 * padding(grid)
+fn height(grid: &Grid, lines: usize) -> i64 {
+    let lines = i64::try_from(lines.max(1)).unwrap_or(1);
+    lines * Style::regular(grid.size, INK).leading() + 2 * padding(grid)
 }
 
 const fn header_height(grid: &Grid) -> i64 {
     grid.size * 2
 }
 
-fn first_cell(flow: &Flow<'_>, row: &Row, grid: &Grid) -> (Vec<Arc<Run>>, Vec<Arc<Run>>) {
+fn first_cell(flow: &Flow<'_>, row: &Row, grid: &Grid) -> Vec<Arc<Run>> {
     let width = grid.columns.first().map_or(0, |column| column.1);
     let style = Style { size: grid.size, weight: row.weight(), tint: INK };
-    let first = flow.lines(&row.first, style, width, MOST_LINES);
-    let note = row.note.as_ref().map(|note| flow.lines(note, note_style(grid), width, 2));
-    (first, note.unwrap_or_default())
+    flow.lines(&row.first, style, width, MOST_LINES)
 }
 
 fn header(flow: &mut Flow<'_>, columns: &[Column], grid: &Grid) {
@@ -165,10 +156,6 @@ fn body(flow: &mut Flow<'_>, columns: &[Column], grid: &Grid, row: &Row, lines: 
         for run in &lines.first {
             flow.line(run, place, y, style, Align::Left);
             y += style.leading();
-        }
-        for run in &lines.note {
-            flow.line(run, place, y, note_style(grid), Align::Left);
-            y += note_style(grid).leading();
         }
     }
     for ((column, place), run) in places.zip(lines.others) {
