@@ -197,6 +197,7 @@ CREATE TABLE purchase (
     currency TEXT NOT NULL,
     net BIGINT NOT NULL CHECK (net >= 0),
     tax BIGINT NOT NULL CHECK (tax >= 0),
+    tax_percent TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('open', 'paid', 'declined')),
     cycle TEXT,
     grant_id TEXT,

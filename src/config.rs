@@ -325,6 +325,9 @@ impl Config {
         if !(1..=50).contains(&self.payments.timeout_s) {
             return Some(("payments.timeout_s", "must be from 1 to 50".to_owned()));
         }
+        if self.mail.smtp.as_ref().is_some_and(|smtp| !(1..=50).contains(&smtp.timeout_s)) {
+            return Some(("mail.smtp.timeout_s", "must be from 1 to 50".to_owned()));
+        }
         match &self.database {
             Some(address) if !is_postgres(address) => Some((
                 "database",

@@ -252,6 +252,14 @@ pub(crate) enum InvoiceCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PaymentCommand {
+    /// Close an invoice's open charge as not taken, after you checked with the provider; it is asked once more
+    Void {
+        /// The invoice's number
+        number: String,
+        /// What you found, for the audit trail
+        #[arg(long)]
+        reason: String,
+    },
     /// Record a bank transfer that pays an invoice
     Record {
         /// The invoice's number

@@ -18,21 +18,39 @@ pub(super) async fn run(
     command: PaymentCommand,
     output: &Output,
 ) -> Result<Outcome> {
-    let PaymentCommand::Record { number, amount, on, reference, reason } = command;
-    let transfer = Transfer {
-        number: &number,
-        amount: amount.as_deref(),
-        received_on: on.unwrap_or_else(|| app.clock.now().date_naive()),
-        reference: &reference,
-        reason: &reason,
-    };
-    let report = requests::record_transfer(app, &transfer).await?;
-    let shown = invoices::show(app, &number).await?;
-    let paid = shown.row.money(shown.row.amount_due)?;
+    match command {
+        PaymentCommand::Record { number, amount, on, reference, reason } => {
+            let transfer = Transfer {
+                number: &number,
+                amount: amount.as_deref(),
+                received_on: on.unwrap_or_else(|| app.clock.now().date_naive()),
+                reference: &reference,
+                reason: &reason,
+            };
+            let report = requests::record_transfer(app, &transfer).await?;
+            print(app, &number, output).await?;
+            Ok(if report.is_clean() { Outcome::Done } else { Outcome::Trouble })
+        }
+        PaymentCommand::Void { number, reason } => {
+            let report = requests::void_charge(app, &number, &reason).await?;
+            print(app, &number, output).await?;
+            Ok(if report.is_clean() { Outcome::Done } else { Outcome::Trouble })
+        }
+    }
+}
+
+async fn print(app: &App, number: &str, output: &Output) -> Result<()> {
+    let shown = invoices::show(app, number).await?;
+    let (row, total) = (&shown.row, shown.row.money(shown.row.total)?);
     output.result(
-        &json!({"invoice": number, "status": shown.row.status, "payment_status": shown.row.payment_status,
-            "amount": paid}),
-        || format!("Invoice {number} is {}: {paid} received.", shown.row.status),
+        &json!({"invoice": number, "status": row.status, "payment_status": row.payment_status,
+            "amount": row.money(row.amount_due)?}),
+        || {
+            format!(
+                "Invoice {number} of {total} is {}, payment {}.",
+                row.status, row.payment_status
+            )
+        },
     );
-    Ok(if report.is_clean() { Outcome::Done } else { Outcome::Trouble })
+    Ok(())
 }

@@ -111,7 +111,8 @@ fn draft() -> InvoiceDraft {
     let bounds = cycle.bounds(chrono_tz::Europe::Berlin);
     let usd = |minor| Money::from_minor(minor, Currency::USD);
     let cent = Decimal::new(1, 2);
-    let mut late = line(LineKind::PriorCycle, "Overage at the price of its cycle", 350, cent, 350);
+    let mut late =
+        line(LineKind::PriorCycle, "Late use of September 2026 beyond credits", 350, cent, 350);
     late.cycle = cycle.previous();
     InvoiceDraft {
         organization: "wydawnictwo-lodz".to_owned(),
@@ -120,6 +121,7 @@ fn draft() -> InvoiceDraft {
         ends_at: bounds.ends_at,
         currency: Currency::USD,
         plan: "Team".to_owned(),
+        tax_percent: Decimal::from(19),
         lines: vec![
             line(LineKind::PlanFee, "Team plan, October 2026", 1, Decimal::from(499), 49_900),
             line(LineKind::Overage, "Use beyond included credits", 12_480, cent, 12_480),

@@ -63,6 +63,8 @@ pub struct PaidPurchase {
     pub credits: Credits,
     /// Net price.
     pub net: Money,
+    /// The rate it was taxed at, in percent.
+    pub tax_percent: Decimal,
     /// What was charged: net and tax.
     pub gross: Money,
 }
@@ -331,10 +333,15 @@ fn draft(
     if lines.is_empty() && input.usage.is_empty() {
         return Ok(None);
     }
-    let gross = Money::total(currency, input.purchases.iter().map(|purchase| purchase.gross))?;
-    let net = Money::total(currency, input.purchases.iter().map(|purchase| purchase.net))?;
-    let prepaid = Prepaid { gross, tax: gross.minus(net)? };
-    let totals = invoice::totals(&lines, currency, input.tax_percent, prepaid)?;
+    let mut prepaid = Vec::with_capacity(input.purchases.len());
+    for purchase in &input.purchases {
+        prepaid.push(Prepaid {
+            percent: purchase.tax_percent,
+            net: purchase.net,
+            tax: purchase.gross.minus(purchase.net)?,
+        });
+    }
+    let totals = invoice::totals(&lines, currency, input.tax_percent, &prepaid)?;
     Ok(Some(InvoiceDraft {
         organization: input.organization.clone(),
         cycle: input.cycle,
@@ -342,12 +349,13 @@ fn draft(
         ends_at: input.bounds.ends_at,
         currency,
         plan: input.terms.plan_name.clone(),
+        tax_percent: input.tax_percent,
         lines,
         tax_subtotals: totals.tax_subtotals,
         subtotal: totals.subtotal,
         tax: totals.tax,
         total: totals.total,
-        prepaid: gross,
+        prepaid: totals.prepaid,
         amount_due: totals.amount_due,
         statement: statement.clone(),
         usage: input.usage.clone(),

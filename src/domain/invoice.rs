@@ -93,6 +93,9 @@ pub struct InvoiceDraft {
     pub currency: Currency,
     /// The plan's name in the billed cycle.
     pub plan: String,
+    /// The organization's tax rate when the cycle was closed, in percent.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub tax_percent: Decimal,
     /// Billed lines, in order.
     pub lines: Vec<InvoiceLine>,
     /// Tax per rate.
@@ -143,23 +146,28 @@ pub struct Totals {
     pub tax: Money,
     /// `subtotal + tax`.
     pub total: Money,
+    /// What purchases have paid.
+    pub prepaid: Money,
     /// `total − prepaid`.
     pub amount_due: Money,
 }
 
-/// What was paid before the invoice was drawn up, by purchases that are lines of it.
+/// A purchase that was paid, with its tax, before the invoice it is a line of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prepaid {
-    /// Net and tax.
-    pub gross: Money,
-    /// The tax in it, as it was charged.
+    /// The rate it was taxed at, in percent.
+    pub percent: Decimal,
+    /// Its net amount, as on its line.
+    pub net: Money,
+    /// The tax charged with it.
     pub tax: Money,
 }
 
-/// Computes the totals; one organization has one tax rate.
+/// Computes the totals; an organization has one tax rate at a time.
 ///
-/// Tax is rounded once on the document's sum. It is never less than the tax already charged with
-/// purchases, so a rate that fell during the cycle cannot leave a negative amount due.
+/// Tax is rounded once per rate, on the document's sum at that rate. A purchase that was taxed at
+/// another rate keeps its tax: what is paid is not taxed again. At the current rate the tax is never
+/// less than what was charged with purchases, so rounding cannot leave a negative amount due.
 ///
 /// # Errors
 /// Out of range, or more prepaid than the total.
@@ -167,22 +175,38 @@ pub fn totals(
     lines: &[InvoiceLine],
     currency: Currency,
     tax_percent: Decimal,
-    prepaid: Prepaid,
+    prepaid: &[Prepaid],
 ) -> Result<Totals, InvoiceError> {
     let subtotal = Money::total(currency, lines.iter().map(|line| line.amount))?;
-    let rounded = rounding::tax(subtotal, tax_percent)?;
-    let tax = if rounded.minor() < prepaid.tax.minor() { prepaid.tax } else { rounded };
-    let tax_subtotals = if tax_percent.is_zero() && tax.is_zero() {
-        Vec::new()
-    } else {
-        vec![TaxSubtotal { percent: tax_percent, taxable: subtotal, amount: tax }]
-    };
-    let total = subtotal.plus(tax)?;
-    let amount_due = total.minus(prepaid.gross)?;
-    if amount_due.minor() < 0 {
-        return Err(InvoiceError::Overpaid { prepaid: prepaid.gross, total });
+    let mut rates: Vec<Decimal> = prepaid.iter().map(|purchase| purchase.percent).collect();
+    rates.retain(|percent| *percent != tax_percent);
+    rates.sort_unstable();
+    rates.dedup();
+    let at = |percent: Decimal| prepaid.iter().filter(move |paid| paid.percent == percent);
+    let mut others = Vec::with_capacity(rates.len());
+    let mut taxable = subtotal;
+    for percent in rates {
+        let net = Money::total(currency, at(percent).map(|paid| paid.net))?;
+        let amount = Money::total(currency, at(percent).map(|paid| paid.tax))?;
+        taxable = taxable.minus(net)?;
+        others.push(TaxSubtotal { percent, taxable: net, amount });
     }
-    Ok(Totals { subtotal, tax_subtotals, tax, total, amount_due })
+    let charged = Money::total(currency, at(tax_percent).map(|paid| paid.tax))?;
+    let rounded = rounding::tax(taxable, tax_percent)?;
+    let amount = if rounded.minor() < charged.minor() { charged } else { rounded };
+    let mut tax_subtotals = vec![TaxSubtotal { percent: tax_percent, taxable, amount }];
+    tax_subtotals.extend(others);
+    tax_subtotals.retain(|part| !part.percent.is_zero() || !part.amount.is_zero());
+    let tax = Money::total(currency, tax_subtotals.iter().map(|part| part.amount))?;
+    let total = subtotal.plus(tax)?;
+    let nets = Money::total(currency, prepaid.iter().map(|paid| paid.net))?;
+    let taxes = Money::total(currency, prepaid.iter().map(|paid| paid.tax))?;
+    let prepaid = nets.plus(taxes)?;
+    let amount_due = total.minus(prepaid)?;
+    if amount_due.minor() < 0 {
+        return Err(InvoiceError::Overpaid { prepaid, total });
+    }
+    Ok(Totals { subtotal, tax_subtotals, tax, total, prepaid, amount_due })
 }
 
 /// Seller or buyer, as frozen on the issued document.
@@ -317,20 +341,33 @@ mod tests {
     fn tax_is_computed_once_on_the_document_sum() {
         let lines = [line("0.03"), line("0.03"), line("0.03")];
         let nineteen = Decimal::from(19);
-        let nothing = Money::zero(Currency::USD);
-        let prepaid = Prepaid { gross: nothing, tax: nothing };
-        let totals = totals(&lines, Currency::USD, nineteen, prepaid).unwrap();
+        let totals = totals(&lines, Currency::USD, nineteen, &[]).unwrap();
         assert_eq!(totals.subtotal.amount_text(), "0.09");
         assert_eq!(totals.tax.amount_text(), "0.02");
         assert_eq!(totals.total.amount_text(), "0.11");
     }
 
+    // A rate that changes after a purchase leaves the purchase's tax alone.
+    #[test]
+    fn what_was_paid_is_not_taxed_again() {
+        let usd = |text: &str| Money::parse(text, Currency::USD).unwrap();
+        let bought =
+            Prepaid { percent: Decimal::from(20), net: usd("1000.00"), tax: usd("200.00") };
+        let lines = [line("49.00"), line("1000.00")];
+        for (percent, due) in [(25, "61.25"), (20, "58.80"), (10, "53.90"), (0, "49.00")] {
+            let made = totals(&lines, Currency::USD, Decimal::from(percent), &[bought]).unwrap();
+            assert_eq!(made.amount_due, usd(due), "{percent} %");
+            let parts = Money::total(Currency::USD, made.tax_subtotals.iter().map(|t| t.amount));
+            assert_eq!(parts.unwrap(), made.tax);
+        }
+    }
+
     #[test]
     fn prepaid_above_total_is_refused() {
-        let gross = Money::parse("2.00", Currency::USD).unwrap();
-        let prepaid = Prepaid { gross, tax: Money::zero(Currency::USD) };
+        let net = Money::parse("2.00", Currency::USD).unwrap();
+        let prepaid = Prepaid { percent: Decimal::ZERO, net, tax: Money::zero(Currency::USD) };
         assert!(matches!(
-            totals(&[line("1.00")], Currency::USD, Decimal::ZERO, prepaid),
+            totals(&[line("1.00")], Currency::USD, Decimal::ZERO, &[prepaid]),
             Err(InvoiceError::Overpaid { .. })
         ));
     }

@@ -21,6 +21,9 @@ use crate::storage::{Tx, damaged, meta, parsed, steps};
 /// How far the clock may fall behind the latest work before nothing is closed any more (F37).
 const CLOCK_SLACK: Duration = Duration::minutes(5);
 
+/// Ordinals set aside for the steps of one plan of a run.
+pub const ORDINALS_PER_PLAN: i64 = 1_000_000;
+
 /// A group of organizations whose cycle is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueGroup {
@@ -155,7 +158,9 @@ async fn due_schedule(
     if runs::at(tx, &job.name, due_at).await?.is_some() {
         return Ok(None);
     }
-    let files = inbox_files(&app.inbox());
+    let mut files = inbox_files(&app.inbox());
+    let begun = steps::unfinished_subjects(tx, StepKind::ImportUsage.as_str()).await?;
+    files.retain(|file| !begun.contains(file));
     Ok((!files.is_empty()).then(|| DueGroup {
         job: job.name.clone(),
         cycle: String::new(),
@@ -200,9 +205,11 @@ pub async fn plan(
     if !runs::begin_plan(&mut tx, &run).await? {
         return Ok(None);
     }
+    // Each plan's steps have ordinals, and so ids, of their own.
+    let first = run.plans * ORDINALS_PER_PLAN;
     let steps = match group.files.as_slice() {
-        [] => close_steps(&run.id, &group.organizations, job.chunk_organizations, now),
-        files => (0_i64..)
+        [] => close_steps(&run.id, &group.organizations, job.chunk_organizations, first, now),
+        files => (first..)
             .zip(files)
             .map(|(ordinal, file)| {
                 subject_step(StepKind::ImportUsage, &run.id, None, file, ordinal, now)
@@ -253,14 +260,18 @@ pub async fn daily_run(tx: &mut Tx, job: &str, now: DateTime<Utc>) -> Result<Str
         waits_for_catch_up: None,
     };
     let run = get_or_create(tx, &group, "on demand", now).await?;
-    if !runs::begin_plan(tx, &run).await? {
-        return Err(ServiceError::Refused("another command is at work; try again".to_owned()));
-    }
+    runs::reopen(tx, &run.id).await?;
     Ok(run.id)
 }
 
-fn close_steps(run: &str, organizations: &[String], chunk: usize, now: DateTime<Utc>) -> Vec<Step> {
-    (0_i64..)
+fn close_steps(
+    run: &str,
+    organizations: &[String],
+    chunk: usize,
+    first: i64,
+    now: DateTime<Utc>,
+) -> Vec<Step> {
+    (first..)
         .zip(organizations.chunks(chunk.max(1)))
         .filter_map(|(ordinal, part)| {
             let range = Range {

@@ -8,19 +8,20 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::definition::Due;
-use super::plan::{self, DueGroup, daily_run};
+use super::plan::{self, DueGroup, ORDINALS_PER_PLAN, daily_run};
 use super::report::{Report, no_run};
 use super::runner::Runner;
 use super::steps::{Range, chunk_step, mail_steps, subject_step};
 use super::{StepKind, names};
 use crate::app::App;
 use crate::domain::cycle::Cycle;
+use crate::domain::payment::{ChargeOutcome, ChargeState, Decline};
 use crate::services::catalogs::History;
 use crate::services::charging::{self, Transfer};
 use crate::services::purchases::{self, Wanted};
 use crate::services::{ServiceError, no_organization};
 use crate::storage::runs::Run;
-use crate::storage::{Tx, audit, cycles, invoices, ledger, organizations, runs, steps};
+use crate::storage::{Tx, audit, charges, cycles, invoices, ledger, organizations, runs, steps};
 
 /// What finance wants run.
 #[derive(Debug, Clone)]
@@ -128,6 +129,7 @@ async fn again(app: &App, run: &Run, request: &Rerun<'_>) -> Result<(), ServiceE
     let now = app.clock.now();
     let cycle: Cycle =
         run.cycle.parse().map_err(|error| ServiceError::Refused(format!("{error}")))?;
+    let ordinal = run.plans * ORDINALS_PER_PLAN;
     let mut tx = app.db.write().await?;
     let everyone: Vec<Option<&str>> = vec![None];
     let named: Vec<Option<&str>> =
@@ -145,15 +147,13 @@ async fn again(app: &App, run: &Run, request: &Rerun<'_>) -> Result<(), ServiceE
                     last: &part.last()?.organization,
                     organizations: i64::try_from(part.len()).unwrap_or(i64::MAX),
                 };
-                Some(chunk_step(StepKind::Render, &run.id, &range, 0, now))
+                Some(chunk_step(StepKind::Render, &run.id, &range, ordinal, now))
             })
             .collect();
-        // The same step twice at one instant is one step.
         steps::add(&mut tx, &next, now).await?;
     }
-    if runs::begin_plan(&mut tx, run).await? {
-        tx.commit().await?;
-    }
+    runs::reopen(&mut tx, &run.id).await?;
+    tx.commit().await?;
     Ok(())
 }
 
@@ -173,15 +173,16 @@ async fn attempt_declined(
         }
         if let Some(charge) = charging::next_attempt(app, tx, &row).await? {
             let id = Some(row.organization.as_str());
-            next.push(subject_step(StepKind::Charge, &run.id, id, &charge.id, 0, now));
+            let ordinal = run.plans * ORDINALS_PER_PLAN;
+            next.push(subject_step(StepKind::Charge, &run.id, id, &charge.id, ordinal, now));
         }
     }
     steps::add(tx, &next, now).await?;
     Ok(next.len())
 }
 
-/// Lets parked steps of a run go again, for one organization or all; a parked close takes the terms its
-/// organization has now, so that a corrected contract or catalog counts.
+/// Lets parked steps of a run go again, for one organization or all. A parked close takes its plan's
+/// terms anew, so that a corrected contract or catalog counts.
 ///
 /// # Errors
 /// No such run, or nothing in it to retry.
@@ -219,14 +220,12 @@ pub async fn retry(
         "run retry {run} --org {whose}: {parked} parked, {attempts} declined, terms taken anew of {refrozen:?}"
     );
     audit::append(&mut tx, now, &app.actor, &command, reason).await?;
-    if !runs::begin_plan(&mut tx, &stored).await? {
-        return Err(ServiceError::Refused("another command is at work; try again".to_owned()));
-    }
+    runs::reopen(&mut tx, &stored.id).await?;
     tx.commit().await?;
     Runner::new(app.clone(), CancellationToken::new())?.finish_run(run).await
 }
 
-/// Gives organizations whose close is parked the terms of today; the amounts already granted stay.
+/// Gives organizations whose close is parked their plan's terms of today; what was granted stays.
 async fn refreeze_terms(
     tx: &mut Tx,
     run: &str,
@@ -243,10 +242,20 @@ async fn refreeze_terms(
         }
         ledger::lock(tx, &id, &id).await?;
         let stored = organizations::get(tx, &id).await?.ok_or_else(|| no_organization(&id))?;
-        let terms = version
+        let Some(open) = cycles::open_of(tx, &[id.clone()]).await?.pop() else { continue };
+        let frozen = open.open.terms;
+        // A plan changed since is the next cycle's; only the same plan's terms are taken anew.
+        if stored.organization.plan != frozen.plan {
+            continue;
+        }
+        let mut terms = version
             .catalog
             .terms(&stored.organization, version.number)
             .map_err(|error| ServiceError::Refused(format!("organization {id}: {error}")))?;
+        if open.open.fee_billed {
+            // On the invoice before already: it cannot change any more.
+            (terms.fee, terms.fee_timing) = (frozen.fee, frozen.fee_timing);
+        }
         cycles::set_open_terms(tx, &id, &terms).await?;
         names.push(id);
     }
@@ -288,6 +297,62 @@ pub async fn record_transfer(
     let (_, mails) = charging::record_transfer(app, &mut tx, transfer).await?;
     let run = daily_run(&mut tx, names::PURCHASES, now).await?;
     steps::add(&mut tx, &mail_steps(&mails, &run, 0, now), now).await?;
+    tx.commit().await?;
+    Runner::new(app.clone(), CancellationToken::new())?.finish_run(&run).await
+}
+
+/// How long an unknown charge must have been quiet before a person may close it.
+const QUIET: chrono::Duration = chrono::Duration::hours(24);
+
+/// Closes an invoice's open charge as not taken, after a person checked with the provider. The provider is
+/// asked once more: a charge it took is settled instead.
+///
+/// # Errors
+/// No such invoice, no open charge, an unknown one sent less than a day ago, or a provider that does
+/// not answer.
+pub async fn void_charge(
+    app: &Arc<App>,
+    number: &str,
+    reason: &str,
+) -> Result<Report, ServiceError> {
+    let now = app.clock.now();
+    let mut tx = app.db.read().await?;
+    let row = invoices::by_number(&mut tx, number)
+        .await?
+        .ok_or_else(|| crate::services::invoices::no_invoice(number))?;
+    let attempts = charges::of_subject(&mut tx, &row.organization, &row.id).await?;
+    drop(tx);
+    let Some(charge) = attempts
+        .into_iter()
+        .find(|charge| charge.state.is_live() && charge.state != ChargeState::Succeeded)
+    else {
+        return Err(ServiceError::Refused(format!("invoice {number} has no open charge")));
+    };
+    let unclear = matches!(charge.state, ChargeState::Sent | ChargeState::Unknown);
+    if unclear && charge.first_sent_at.is_some_and(|first| now - first < QUIET) {
+        return Err(ServiceError::Refused(format!(
+            "the charge of invoice {number} was sent less than a day ago and may still go through; wait"
+        )));
+    }
+    let outcome = match app.gateway.lookup(&charge.request).await {
+        Ok(Some(outcome @ ChargeOutcome::Succeeded { .. })) => outcome,
+        Ok(_) => ChargeOutcome::Declined {
+            provider_id: charge.provider_id.clone(),
+            decline: Decline {
+                code: "voided".to_owned(),
+                hard: false,
+                message: format!("closed by {} as not taken: {reason}", app.actor),
+            },
+        },
+        Err(error) => return Err(ServiceError::Refused(error.to_string())),
+    };
+    let mut tx = app.db.write().await?;
+    let mails = charging::settle(app, &mut tx, &charge, &outcome).await?;
+    let run = daily_run(&mut tx, names::PURCHASES, now).await?;
+    steps::add(&mut tx, &mail_steps(&mails, &run, 0, now), now).await?;
+    steps::finish_subject(&mut tx, &row.organization, &charge.id, now).await?;
+    let command = format!("payment void {number}, attempt {}: {}", charge.attempt, outcome.state());
+    audit::append(&mut tx, now, &app.actor, &command, reason).await?;
     tx.commit().await?;
     Runner::new(app.clone(), CancellationToken::new())?.finish_run(&run).await
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -19,6 +19,8 @@ use crate::storage::{StorageError, cycles, meta, runs};
 
 /// Charges and mails done at the same time; the lease covers them all.
 const EFFECTS_AT_ONCE: i64 = 16;
+/// How often a lease is renewed while its step is at work.
+const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(20);
 /// Whole transactions tried again at once when the database was busy.
 const IMMEDIATE_RETRIES: u32 = 5;
 /// Rounds of planning in one tick: far more than months anyone can miss.
@@ -68,6 +70,10 @@ impl Runner {
                 break;
             }
         }
+        // Work in other hands, or waiting for its time, is not "nothing".
+        let mut tx = self.app.db.read().await?;
+        touched.extend(steps::waiting_runs(&mut tx).await?);
+        drop(tx);
         self.report(&touched, held).await
     }
 
@@ -115,6 +121,13 @@ impl Runner {
                 done.map_err(|error| ServiceError::Refused(error.to_string()))??;
             }
         }
+        if worked > 0 {
+            let mut tx = self.app.db.write().await?;
+            for run in touched.iter() {
+                runs::refresh(&mut tx, run, self.app.clock.now()).await?;
+            }
+            tx.commit().await?;
+        }
         Ok(worked)
     }
 
@@ -125,16 +138,22 @@ impl Runner {
             owner: &self.owner,
             now,
             lease_until: now + LEASE,
+            min_rank: 0,
             max_rank: StepKind::Render.rank().min(self.last.rank()),
             limit: 1,
             run,
         };
         let mut tx = self.app.db.write().await?;
         let mut claimed = steps::claim(&mut tx, &claim).await?;
-        if claimed.is_empty() && self.last > StepKind::Render {
-            claim.max_rank = self.last.rank();
-            claim.limit = EFFECTS_AT_ONCE;
-            claimed = steps::claim(&mut tx, &claim).await?;
+        if claimed.is_empty() {
+            // Charges and mails side by side: a provider that is down keeps no mail waiting (F73).
+            for kind in [StepKind::Charge, StepKind::Mail] {
+                if kind <= self.last {
+                    (claim.min_rank, claim.max_rank) = (kind.rank(), kind.rank());
+                    claim.limit = EFFECTS_AT_ONCE / 2;
+                    claimed.extend(steps::claim(&mut tx, &claim).await?);
+                }
+            }
         }
         if claimed.is_empty() {
             return Ok(claimed);
@@ -194,7 +213,8 @@ async fn perform(app: Arc<App>, step: Step) -> Result<(), ServiceError> {
     for _ in 0..IMMEDIATE_RETRIES {
         let (worker, claimed) = (app.clone(), step.clone());
         let task = async move { step_kinds::execute(&worker, &claimed).await };
-        let done = tokio::spawn(task.instrument(span.clone())).await;
+        let task = tokio::spawn(task.instrument(span.clone()));
+        let done = with_heartbeat(&app, &step, task).await;
         let error = match done {
             Ok(Ok(())) | Ok(Err(StepError::Fenced)) => return Ok(()),
             Ok(Err(error)) => error,
@@ -206,6 +226,27 @@ async fn perform(app: Arc<App>, step: Step) -> Result<(), ServiceError> {
     }
     let busy = StepError::Retry { reason: "the database was busy".to_owned(), after: None };
     after_failure(&app, &step, busy).instrument(span).await
+}
+
+/// Renews the lease while a step is at work, so that a long one is not begun again by another worker.
+async fn with_heartbeat(
+    app: &App,
+    step: &Step,
+    mut task: JoinHandle<Result<(), StepError>>,
+) -> Result<Result<(), StepError>, JoinError> {
+    loop {
+        tokio::select! {
+            done = &mut task => return done,
+            () = tokio::time::sleep(HEARTBEAT) => {
+                // A lease that cannot be renewed runs out; the epoch keeps a late finish out.
+                if let Ok(mut tx) = app.db.write().await
+                    && steps::hold(&mut tx, step, app.clock.now() + LEASE).await.is_ok()
+                {
+                    let _ = tx.commit().await;
+                }
+            }
+        }
+    }
 }
 
 /// A lock or a deadlock: the whole transaction is tried again at once.

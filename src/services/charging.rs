@@ -86,8 +86,7 @@ pub async fn settle(
         Subject::Invoice => settle_invoice(tx, charge, outcome, &stored, now).await?,
         Subject::Purchase => settle_purchase(tx, charge, outcome, &stored, now).await?,
     };
-    mails::add(tx, &mails).await?;
-    Ok(mails)
+    Ok(mails::add_new(tx, mails).await?)
 }
 
 async fn settle_invoice(
@@ -293,6 +292,9 @@ pub async fn next_attempt(
     row: &invoices::Row,
 ) -> Result<Option<Charge>, ServiceError> {
     let id = row.organization.as_str();
+    // A transfer may have been recorded since the row was read: lock first, then look again.
+    ledger::lock(tx, id, id).await?;
+    let Some(row) = invoices::get(tx, id, &row.id).await? else { return Ok(None) };
     if row.status()? != InvoiceStatus::Issued || row.amount_due == 0 || !app.gateway.collects() {
         return Ok(None);
     }

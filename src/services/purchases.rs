@@ -108,6 +108,7 @@ async fn priced(
         credits,
         net,
         tax,
+        tax_percent: organization.tax_percent,
         state: "open".to_owned(),
         cycle: None,
         grant: None,
@@ -122,7 +123,9 @@ fn cumulative_tax(
     net: Money,
     percent: rust_decimal::Decimal,
 ) -> Result<Money, ServiceError> {
-    let paid = || earlier.iter().filter(|purchase| purchase.cycle == Some(cycle));
+    let paid = || {
+        earlier.iter().filter(|bought| bought.cycle == Some(cycle) && bought.tax_percent == percent)
+    };
     let nets = Money::total(net.currency(), paid().map(|purchase| purchase.net))?;
     let taxes = Money::total(net.currency(), paid().map(|purchase| purchase.tax))?;
     let tax = rounding::tax(nets.plus(net)?, percent)?.minus(taxes)?;

@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use super::ServiceError;
 use super::catalogs::{self, History};
 use crate::app::{App, random_id};
-use crate::domain::credits::Credits;
+use crate::domain::credits::{self, Credits};
 use crate::domain::cycle::Cycle;
 use crate::domain::rating::RateCard;
 use crate::domain::usage::UsageEvent;
@@ -48,6 +48,8 @@ pub struct Quarantined {
 
 /// Rows of one transaction.
 const BATCH: usize = 2_000;
+/// Most credits of one event: far above any real one, far below what a sum can hold.
+const MOST_CREDITS: i64 = 1_000_000;
 /// Minutes an event may lie ahead of the clock (F46).
 const AHEAD_MINUTES: i64 = 5;
 
@@ -286,6 +288,9 @@ impl<'a> Intake<'a> {
             return Err(format!("at lies before the organization joined (cycle {first_cycle})"));
         }
         let rating = self.rates.rate(event).map_err(|error| error.to_string())?;
+        if rating.credits.nano() > MOST_CREDITS * credits::NANO {
+            return Err(format!("{} credits in one event; at most {MOST_CREDITS}", rating.credits));
+        }
         Ok(RatedEvent {
             rating,
             cycle,

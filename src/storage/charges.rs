@@ -201,12 +201,25 @@ pub async fn mark_sent(
     Ok(())
 }
 
-/// Records that the provider's answer is not known.
+/// Records that nothing left after all: the first send is still to come.
+pub async fn mark_not_sent(tx: &mut Tx, charge: &Charge) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE charge SET state = 'intended', first_sent_at = NULL \
+         WHERE organization = $1 AND id = $2 AND state = 'sent'",
+        charge.request.organization.clone(),
+        charge.id.clone()
+    );
+    Ok(())
+}
+
+/// Records that the provider's answer is not known; one that is known to be open stays so.
 pub async fn mark_unknown(tx: &mut Tx, charge: &Charge, message: &str) -> Result<(), StorageError> {
     execute!(
         tx,
-        "UPDATE charge SET state = 'unknown', message = $3, lookups = lookups + 1 \
-         WHERE organization = $1 AND id = $2 AND state IN ('intended', 'sent', 'unknown')",
+        "UPDATE charge SET state = CASE WHEN state IN ('pending', 'needs_action') THEN state ELSE 'unknown' END, \
+         message = $3, lookups = lookups + 1 \
+         WHERE organization = $1 AND id = $2 AND state NOT IN ('succeeded', 'declined')",
         charge.request.organization.clone(),
         charge.id.clone(),
         message.to_owned()

@@ -187,17 +187,15 @@ pub struct Issued {
     pub content_hash: String,
     /// Nothing is left to pay.
     pub settled: bool,
+    /// When it was issued: never before the number before it.
+    pub issued_at: DateTime<Utc>,
 }
 
 /// Freezes drafts with number, header and hash.
 ///
 /// # Errors
 /// One of them is not a draft any more; nothing remains of the batch.
-pub async fn issue(
-    tx: &mut Tx,
-    invoices: &[Issued],
-    now: DateTime<Utc>,
-) -> Result<(), StorageError> {
+pub async fn issue(tx: &mut Tx, invoices: &[Issued]) -> Result<(), StorageError> {
     let mut touched = 0;
     for chunk in invoices.chunks(super::db::rows_per_statement(11)) {
         touched += on!(tx, connection => {
@@ -219,7 +217,7 @@ pub async fn issue(
                     .push_bind(invoice.series_number)
                     .push_bind(invoice.header.number.clone())
                     .push_bind(invoice.header.issued_on)
-                    .push_bind(now)
+                    .push_bind(invoice.issued_at)
                     .push_bind(invoice.header_json.clone())
                     .push_bind(invoice.content_hash.clone());
             });
@@ -272,6 +270,44 @@ pub async fn list(
         organization.unwrap_or_default(),
         cycle.map(|cycle| cycle.to_string()).unwrap_or_default()
     ))
+}
+
+/// Invoices of one organization, drafts too, oldest cycle first.
+pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Row>, StorageError> {
+    Ok(fetch_all!(tx, Row, select!("WHERE i.organization = $1 ORDER BY i.cycle"), organization))
+}
+
+/// The files of a cycle's invoices of a range of organizations.
+pub async fn artifacts_in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    cycle: Cycle,
+) -> Result<Vec<Artifact>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Artifact,
+        "SELECT a.organization, a.invoice_id, a.kind, a.path, a.sha256, a.length FROM artifact a \
+         JOIN invoice i ON i.organization = a.organization AND i.id = a.invoice_id \
+         WHERE a.organization BETWEEN $1 AND $2 AND i.cycle = $3",
+        first,
+        last,
+        cycle.to_string()
+    ))
+}
+
+/// When the last invoice of a series was issued.
+pub async fn last_issued_at(
+    tx: &mut Tx,
+    series: &str,
+) -> Result<Option<DateTime<Utc>>, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (DateTime<Utc>,),
+        "SELECT issued_at FROM invoice WHERE series = $1 ORDER BY series_number DESC LIMIT 1",
+        series
+    );
+    Ok(row.map(|(at,)| at))
 }
 
 /// Issued invoices of a cycle of a range of organizations, in order of the organizations.
@@ -421,7 +457,7 @@ pub async fn artifacts(
     ))
 }
 
-/// Sets where an invoice stands.
+/// Sets where an invoice stands; a settled one stays settled.
 pub async fn set_status(
     tx: &mut Tx,
     organization: &str,
@@ -431,7 +467,8 @@ pub async fn set_status(
 ) -> Result<(), StorageError> {
     execute!(
         tx,
-        "UPDATE invoice SET status = $3, payment_status = $4 WHERE organization = $1 AND id = $2",
+        "UPDATE invoice SET status = $3, payment_status = $4 WHERE organization = $1 AND id = $2 \
+         AND status <> 'settled'",
         organization,
         id,
         status.as_str(),

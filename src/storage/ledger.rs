@@ -1,6 +1,6 @@
 //! Posting facts to organizations' chains, and reading chains back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -31,17 +31,22 @@ struct HeadRow {
 
 /// Locks organizations against each other's writes: everything that reads a balance to change it
 /// comes through here first. SQLite has one writer already.
-pub async fn lock(tx: &mut Tx, first: &str, last: &str) -> Result<(), StorageError> {
-    if let Tx::Postgres(tx) = tx {
-        sqlx::query(
-            "SELECT id FROM organization WHERE id BETWEEN $1 AND $2 ORDER BY id FOR UPDATE",
-        )
-        .bind(first)
-        .bind(last)
-        .execute(&mut **tx)
-        .await?;
-    }
-    Ok(())
+///
+/// Gives the ids that are locked on PostgreSQL: an organization that appears later is not among them.
+pub async fn lock(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<Option<HashSet<String>>, StorageError> {
+    let Tx::Postgres(tx) = tx else { return Ok(None) };
+    let rows: Vec<(String,)> = sqlx::query_as(
+        "SELECT id FROM organization WHERE id BETWEEN $1 AND $2 ORDER BY id FOR UPDATE",
+    )
+    .bind(first)
+    .bind(last)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(Some(rows.into_iter().map(|(id,)| id).collect()))
 }
 
 /// Locks the named organizations; see [`lock`].

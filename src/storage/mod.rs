@@ -62,10 +62,17 @@ impl StorageError {
         match self {
             Self::Engine(sqlx::Error::Database(error)) => {
                 let code = error.code().unwrap_or_default();
-                // SQLite BUSY and LOCKED (any flavour); PostgreSQL serialization, deadlock, lock timeout, shutdown.
-                let sqlite = code.parse::<i64>().is_ok_and(|code| matches!(code & 0xFF, 5 | 6));
+                // SQLite BUSY, LOCKED, FULL; PostgreSQL serialization, deadlock, lock timeout, shutdown, lost
+                // connection, out of resources: all pass.
+                let sqlite =
+                    code.parse::<i64>().is_ok_and(|code| matches!(code & 0xFF, 5 | 6 | 13));
                 (sqlite && code.len() < 5)
-                    || matches!(code.as_ref(), "40001" | "40P01" | "55P03" | "57P01" | "57P03")
+                    || matches!(
+                        code.as_ref(),
+                        "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "25P03"
+                    )
+                    || code.starts_with("08")
+                    || code.starts_with("53")
             }
             Self::Engine(
                 sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed,

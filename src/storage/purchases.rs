@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
 
 use super::db::{execute, fetch_all, fetch_optional};
-use super::{StorageError, Tx, parsed};
+use super::{StorageError, Tx, damaged, parsed};
 use crate::domain::close::PaidPurchase;
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
+use crate::domain::decimal;
 use crate::domain::money::{Currency, Money};
 
 /// A stored purchase.
@@ -28,6 +30,8 @@ pub struct Purchase {
     pub net: Money,
     /// Tax on it.
     pub tax: Money,
+    /// The rate of that tax, in percent.
+    pub tax_percent: Decimal,
     /// `open`, `paid` or `declined`.
     pub state: String,
     /// The cycle it was paid in.
@@ -46,6 +50,7 @@ struct Row {
     currency: String,
     net: i64,
     tax: i64,
+    tax_percent: String,
     state: String,
     cycle: Option<String>,
     grant_id: Option<String>,
@@ -59,6 +64,8 @@ impl Row {
             .as_deref()
             .map(|text| parsed::<Cycle>("purchase", "cycle", &self.id, text))
             .transpose()?;
+        let tax_percent = decimal::parse(&self.tax_percent)
+            .map_err(|error| damaged("purchase", "tax_percent", &self.id, error))?;
         Ok(Purchase {
             organization: self.organization,
             id: self.id,
@@ -67,6 +74,7 @@ impl Row {
             credits: Credits::from_nano(self.credits),
             net: Money::from_minor(self.net, currency),
             tax: Money::from_minor(self.tax, currency),
+            tax_percent,
             state: self.state,
             cycle,
             grant: self.grant_id,
@@ -78,7 +86,7 @@ impl Row {
 macro_rules! select {
     ($condition:literal) => {
         concat!(
-            "SELECT organization, id, package, package_name, credits, currency, net, tax, state, cycle, grant_id ",
+            "SELECT organization, id, package, package_name, credits, currency, net, tax, tax_percent, state, cycle, grant_id ",
             "FROM purchase ",
             $condition
         )
@@ -89,8 +97,8 @@ macro_rules! select {
 pub async fn add(tx: &mut Tx, purchase: &Purchase, now: DateTime<Utc>) -> Result<(), StorageError> {
     execute!(
         tx,
-        "INSERT INTO purchase (organization, id, package, package_name, credits, currency, net, tax, state, \
-         created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'open', $9)",
+        "INSERT INTO purchase (organization, id, package, package_name, credits, currency, net, tax, tax_percent, state, \
+         created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'open', $10)",
         purchase.organization.clone(),
         purchase.id.clone(),
         purchase.package.clone(),
@@ -99,6 +107,7 @@ pub async fn add(tx: &mut Tx, purchase: &Purchase, now: DateTime<Utc>) -> Result
         purchase.net.currency().to_string(),
         purchase.net.minor(),
         purchase.tax.minor(),
+        decimal::text(purchase.tax_percent),
         now
     );
     Ok(())
@@ -202,6 +211,7 @@ pub async fn paid_in_range(
             package: purchase.package_name,
             credits: purchase.credits,
             net: purchase.net,
+            tax_percent: purchase.tax_percent,
             gross,
         });
     }

@@ -75,6 +75,16 @@ pub async fn begin_plan(tx: &mut Tx, run: &Run) -> Result<bool, StorageError> {
     Ok(touched == 1)
 }
 
+/// Opens a run again for work that joins it, whoever else does the same.
+pub async fn reopen(tx: &mut Tx, id: &str) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE run SET plans = plans + 1, state = 'open', finished_at = NULL WHERE id = $1",
+        id
+    );
+    Ok(())
+}
+
 /// One run.
 pub async fn get(tx: &mut Tx, id: &str) -> Result<Option<Run>, StorageError> {
     Ok(fetch_optional!(

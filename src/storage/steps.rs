@@ -79,7 +79,9 @@ pub struct Claim<'a> {
     pub now: DateTime<Utc>,
     /// Until when the claim holds.
     pub lease_until: DateTime<Utc>,
-    /// Ranks up to and including this one.
+    /// Ranks from this one …
+    pub min_rank: i64,
+    /// … up to and including this one.
     pub max_rank: i64,
     /// At most so many, all of one rank.
     pub limit: i64,
@@ -93,8 +95,9 @@ macro_rules! claim {
         concat!(
             "UPDATE step SET state = 'leased', owner = $1, lease_until = $3, epoch = epoch + 1, ",
             "attempts = attempts + 1 WHERE id IN (SELECT id FROM step WHERE ",
-            "((state = 'ready' AND next_at <= $2) OR (state = 'leased' AND lease_until <= $2)) ",
-            "AND rank <= $4 AND ($6 = '' OR run_id = $6) ",
+            "state IN ('ready', 'leased') ",
+            "AND ((state = 'ready' AND next_at <= $2) OR (state = 'leased' AND lease_until <= $2)) ",
+            "AND rank = $4 AND ($6 = '' OR run_id = $6) ",
             "ORDER BY rank, ordinal, id LIMIT $5 ",
             $skip,
             ") RETURNING id, run_id, kind, rank, ordinal, organization, first_organization, ",
@@ -104,14 +107,20 @@ macro_rules! claim {
 }
 
 /// Claims due steps, lowest rank first. All claimed steps have the rank of the first.
+///
+/// No close is claimed while usage is being imported: use that has arrived counts for its own cycle.
 pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Step>, StorageError> {
     let Some((rank,)) = fetch_optional!(
         tx,
         (i64,),
-        "SELECT rank FROM step WHERE ((state = 'ready' AND next_at <= $1) OR (state = 'leased' \
-         AND lease_until <= $1)) AND rank <= $2 AND ($3 = '' OR run_id = $3) \
-         ORDER BY rank, ordinal, id LIMIT 1",
+        "SELECT s.rank FROM step s WHERE s.state IN ('ready', 'leased') \
+         AND ((s.state = 'ready' AND s.next_at <= $1) OR (s.state = 'leased' AND s.lease_until <= $1)) \
+         AND s.rank BETWEEN $2 AND $3 AND ($4 = '' OR s.run_id = $4) \
+         AND (s.kind <> 'close' OR NOT EXISTS (SELECT 1 FROM step i WHERE i.state IN ('ready', 'leased') \
+         AND i.kind = 'import_usage' AND (i.state = 'leased' OR i.next_at <= $1))) \
+         ORDER BY s.rank, s.ordinal, s.id LIMIT 1",
         claim.now,
+        claim.min_rank,
         claim.max_rank,
         claim.run.unwrap_or_default()
     ) else {
@@ -169,6 +178,24 @@ pub async fn hold(
         lease_until
     );
     if touched == 1 { Ok(()) } else { Err(StorageError::Fenced(step.id.clone())) }
+}
+
+/// Marks the steps about a subject done: a person settled it by hand. A worker at it is fenced out.
+pub async fn finish_subject(
+    tx: &mut Tx,
+    organization: &str,
+    subject: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE step SET state = 'done', epoch = epoch + 1, owner = NULL, lease_until = NULL, error = NULL, \
+         finished_at = $3 WHERE organization = $1 AND subject = $2 AND state <> 'done'",
+        organization,
+        subject,
+        now
+    );
+    Ok(())
 }
 
 /// Gives a step back, to be tried again at an instant.
@@ -250,6 +277,27 @@ pub async fn unfinished(tx: &mut Tx, run: &str, kind: &str) -> Result<Vec<Step>,
 /// All parked steps.
 pub async fn parked(tx: &mut Tx) -> Result<Vec<Step>, StorageError> {
     Ok(fetch_all!(tx, Step, select!("WHERE state = 'parked' ORDER BY run_id, rank, ordinal, id")))
+}
+
+/// Subjects of steps of a kind that are not done, parked ones too.
+pub async fn unfinished_subjects(tx: &mut Tx, kind: &str) -> Result<Vec<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT subject FROM step WHERE kind = $1 AND state <> 'done' AND subject IS NOT NULL",
+        kind
+    );
+    Ok(rows.into_iter().map(|(subject,)| subject).collect())
+}
+
+/// Runs whose steps another worker holds, or that wait for their time.
+pub async fn waiting_runs(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT DISTINCT run_id FROM step WHERE state IN ('ready', 'leased') ORDER BY run_id"
+    );
+    Ok(rows.into_iter().map(|(run,)| run).collect())
 }
 
 /// The earliest instant at which a waiting step may go.

@@ -91,10 +91,7 @@ impl Checks {
         let invoice_id = invoices::cycle_invoice_id(id, label, cycle.open.bounds.ends_at);
         let row = invoices::get(tx, id, &invoice_id).await?;
         let draft = invoices::draft(tx, id, &invoice_id).await?;
-        let percent = draft
-            .as_ref()
-            .and_then(|draft| draft.tax_subtotals.first())
-            .map_or(Decimal::ZERO, |tax| tax.percent);
+        let percent = draft.as_ref().map_or(Decimal::ZERO, |draft| draft.tax_percent);
         let open_grants = statement
             .grants
             .iter()

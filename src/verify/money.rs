@@ -37,7 +37,7 @@ impl Checks {
     ) -> Result<(), ServiceError> {
         let id = stored.organization.id.as_str();
         let mut owed: HashMap<String, i128> = HashMap::new();
-        for row in invoices::list(tx, Some(id), None).await? {
+        for row in invoices::of_organization(tx, id).await? {
             let name = row.number.clone().unwrap_or_else(|| row.id.clone());
             self.charges(app, tx, id, &row.id, &name).await?;
             let paid: i128 = charges::payments(tx, id, &row.id)

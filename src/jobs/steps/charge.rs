@@ -21,32 +21,40 @@ use crate::storage::steps::{self, Step};
 const KEY_WINDOW: Duration = Duration::hours(23);
 /// When an unknown outcome is looked up again, counted in look-ups made.
 const LOOKUPS_AFTER_MINUTES: [i64; 6] = [1, 5, 15, 60, 360, 1_380];
-/// How often a pending one is looked up: daily.
+/// How often a charge is looked up that settles later, or waits for the customer: daily.
 const PENDING_AFTER: Duration = Duration::hours(24);
 
 pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let Some(charge) = load(app, step).await? else {
         return finish_without(app, step).await;
     };
-    if charge.state == ChargeState::Intended {
-        return send(app, step, &charge).await;
-    }
-    // It may have been sent before: ask first.
+    // Asked before every send, the first too: after a restored backup the provider may know the key (F71).
     match bounded(app, app.gateway.lookup(&charge.request)).await {
+        Ok(Some(outcome)) if outcome.state() == charge.state => wait(app, step, &charge).await,
         Ok(Some(outcome)) => settle(app, step, &charge, &outcome).await,
-        Ok(None) => {
-            let first_sent = charge.first_sent_at.unwrap_or_else(|| app.clock.now());
-            if app.clock.now() - first_sent >= KEY_WINDOW {
-                return Err(StepError::Park(format!(
-                    "the payment provider knows no charge for {}, and it is too late to send it again safely; \
-                     check with the provider, then `run retry` or record the payment",
-                    charge.request.reference
-                )));
-            }
-            send(app, step, &charge).await
+        Ok(None) if is_too_late(app, &charge) => Err(StepError::Park(format!(
+            "the payment provider knows no charge for {}, and it is too late to send it again safely; check with the \
+             provider, then `payment void` closes this attempt and `run retry` makes a new one",
+            charge.request.reference
+        ))),
+        Ok(None) => send(app, step, &charge).await,
+        Err(GatewayError::Unclear(reason) | GatewayError::NotSent(reason))
+            if charge.state == ChargeState::Intended =>
+        {
+            // Nothing was ever sent: it is tried again like any other step.
+            let reference = &charge.request.reference;
+            Err(StepError::Retry {
+                reason: format!("charge of {reference}: {reason}"),
+                after: None,
+            })
         }
         Err(error) => unclear(app, step, &charge, error).await,
     }
+}
+
+/// Was it first sent so long ago that the provider may have forgotten the key (C7)?
+fn is_too_late(app: &App, charge: &Charge) -> bool {
+    charge.first_sent_at.is_some_and(|first| app.clock.now() - first >= KEY_WINDOW)
 }
 
 /// The charge of a step, if it still needs anything.
@@ -58,11 +66,19 @@ async fn load(app: &App, step: &Step) -> Result<Option<Charge>, StepError> {
     let charge = charges::get(&mut tx, organization, id)
         .await?
         .ok_or_else(|| StepError::Park(format!("charge {id} is not stored")))?;
-    let open = matches!(
-        charge.state,
-        ChargeState::Intended | ChargeState::Sent | ChargeState::Unknown | ChargeState::Pending
-    );
-    Ok(open.then_some(charge))
+    let settled = matches!(charge.state, ChargeState::Succeeded | ChargeState::Declined);
+    Ok((!settled).then_some(charge))
+}
+
+/// Nothing new: the customer has not acted, or the bank has not settled.
+async fn wait(app: &App, step: &Step, charge: &Charge) -> Result<(), StepError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::release(&mut tx, step, now + PENDING_AFTER, None).await?;
+    tx.commit().await?;
+    tracing::info!(reference = charge.request.reference, state = %charge.state, "still {}", charge.state);
+    Ok(())
 }
 
 async fn finish_without(app: &App, step: &Step) -> Result<(), StepError> {
@@ -78,10 +94,19 @@ async fn send(app: &App, step: &Step, charge: &Charge) -> Result<(), StepError> 
     steps::hold(&mut tx, step, now + LEASE).await?;
     charges::mark_sent(&mut tx, charge, now).await?;
     tx.commit().await?;
-    match bounded(app, app.gateway.charge(&charge.request)).await {
-        Ok(outcome) => settle(app, step, charge, &outcome).await,
-        Err(error) => unclear(app, step, charge, error).await,
+    let error = match bounded(app, app.gateway.charge(&charge.request)).await {
+        Ok(outcome) => return settle(app, step, charge, &outcome).await,
+        Err(error) => error,
+    };
+    let certainly_nothing = matches!(error, GatewayError::NotSent(_) | GatewayError::Misuse(_));
+    if certainly_nothing && charge.first_sent_at.is_none() {
+        // The window of the key has not begun: a provider that was away all weekend costs nothing.
+        let mut tx = app.db.write().await?;
+        steps::hold(&mut tx, step, app.clock.now() + LEASE).await?;
+        charges::mark_not_sent(&mut tx, charge).await?;
+        tx.commit().await?;
     }
+    unclear(app, step, charge, error).await
 }
 
 /// A provider that does not answer in time gave no clear answer.
@@ -107,8 +132,9 @@ async fn settle(
     steps::hold(&mut tx, step, now + LEASE).await?;
     let mails = charging::settle(app, &mut tx, charge, outcome).await?;
     steps::add(&mut tx, &mail_steps(&mails, &step.run_id, step.ordinal, now), now).await?;
-    if matches!(outcome, ChargeOutcome::Pending { .. }) {
-        steps::release(&mut tx, step, now + PENDING_AFTER, Some("settles later")).await?;
+    if matches!(outcome, ChargeOutcome::Pending { .. } | ChargeOutcome::NeedsAction { .. }) {
+        // Not final: the provider is asked again until it is.
+        steps::release(&mut tx, step, now + PENDING_AFTER, None).await?;
     } else {
         steps::finish(&mut tx, step, now).await?;
     }
@@ -132,9 +158,11 @@ async fn unclear(
         GatewayError::Unclear(reason) => {
             mark_unknown(app, step, charge, &reason).await?;
             let made = usize::try_from(charge.lookups).unwrap_or(usize::MAX);
-            // The first look-up follows at once; a provider that is slow to list a charge gets time.
+            // The first look-up follows a send at once; a provider that is slow to list a charge, or does
+            // not answer, gets time.
             let after = match made.checked_sub(1) {
-                None => Some(Duration::zero()),
+                None if charge.state == ChargeState::Intended => Some(Duration::zero()),
+                None => Some(Duration::minutes(1)),
                 Some(index) => {
                     LOOKUPS_AFTER_MINUTES.get(index).map(|minutes| Duration::minutes(*minutes))
                 }
@@ -152,7 +180,10 @@ async fn unclear(
                 ))),
             }
         }
-        GatewayError::Misuse(_) | GatewayError::Mismatch(_) | GatewayError::Unsupported(_) => {
+        GatewayError::Misuse(_) | GatewayError::Unsupported(_) => {
+            Err(StepError::Park(format!("charge of {reference}: {error}")))
+        }
+        GatewayError::Mismatch(_) => {
             mark_unknown(app, step, charge, &error.to_string()).await?;
             Err(StepError::Park(format!("charge of {reference}: {error}")))
         }
@@ -168,7 +199,8 @@ async fn mark_unknown(
     let mut tx = app.db.write().await?;
     steps::hold(&mut tx, step, app.clock.now() + LEASE).await?;
     charges::mark_unknown(&mut tx, charge, reason).await?;
-    if charge.subject == Subject::Invoice {
+    let may_have_acted = !matches!(charge.state, ChargeState::Pending | ChargeState::NeedsAction);
+    if charge.subject == Subject::Invoice && may_have_acted {
         let id = &charge.request.organization;
         let status = payment_status::UNKNOWN;
         if let Some(row) = invoices::get(&mut tx, id, &charge.subject_id).await? {

@@ -43,7 +43,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let run = run_of(&mut tx, step).await?;
     let cycle = cycle_of(&run)?;
     let range = range_of(step);
-    ledger::lock(&mut tx, range.first, range.last).await?;
+    let locked = ledger::lock(&mut tx, range.first, range.last).await?;
     let held: HashSet<String> =
         cycles::held_alone(&mut tx, range.first, range.last, &step.id).await?.into_iter().collect();
     // State decides: whatever is closed already, or not due with this run, is left alone.
@@ -52,6 +52,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         .into_iter()
         .filter(|stored| stored.open.cycle == cycle && stored.due_at == run.due_at)
         .filter(|stored| !held.contains(&stored.organization))
+        .filter(|stored| locked.as_ref().is_none_or(|ids| ids.contains(&stored.organization)))
         .collect();
     let mut chunk = Chunk::read(&mut tx, step, cycle).await?;
     let (mut outcomes, mut poisoned) = (Vec::with_capacity(due.len()), Vec::new());

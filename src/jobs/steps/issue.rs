@@ -25,9 +25,8 @@ use crate::storage::{Tx, invoices, ledger, organizations, steps, to_json};
 const MAX_NAME_CHARS: usize = 10_000;
 
 pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
-    let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::hold(&mut tx, step, app.clock.now() + LEASE).await?;
     let run = run_of(&mut tx, step).await?;
     let cycle = cycle_of(&run)?;
     let range = range_of(step);
@@ -40,9 +39,10 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
             .map(|stored| (stored.organization.id.clone(), stored.organization))
             .collect();
     let issued = number(app, &mut tx, cycle, &rows, &buyers).await?;
+    let now = app.clock.now();
     post(&mut tx, step, &issued, now).await?;
     let invoices: Vec<Issued> = issued.into_iter().map(|(_, issued)| issued).collect();
-    invoices::issue(&mut tx, &invoices, now).await?;
+    invoices::issue(&mut tx, &invoices).await?;
     if !invoices.is_empty() {
         let render = chunk_step(StepKind::Render, &step.run_id, &range, step.ordinal, now);
         steps::add(&mut tx, &[render], now).await?;
@@ -83,10 +83,14 @@ async fn number(
         *counts.entry(series_name(app, &row.organization, issued_on)).or_default() += 1;
     }
     // Series are taken in the order of their names: two issuers never wait for each other in a ring (F25).
-    let mut next: BTreeMap<String, i64> = BTreeMap::new();
+    let mut next: BTreeMap<String, (i64, DateTime<Utc>)> = BTreeMap::new();
     for (series, count) in counts {
         let first = invoices::take_numbers(tx, &series, count).await?;
-        next.insert(series, first);
+        // Read under the series' lock: a later number was never issued earlier, whichever worker's
+        // clock runs ahead (V3).
+        let last = invoices::last_issued_at(tx, &series).await?;
+        let now = app.clock.now();
+        next.insert(series, (first, last.map_or(now, |last| last.max(now))));
     }
     let mut issued = Vec::with_capacity(rows.len());
     for row in rows {
@@ -95,9 +99,13 @@ async fn number(
             StepError::Park(format!("organization {} is not stored", row.organization))
         })?;
         let series = series_name(app, &row.organization, issued_on);
-        let counter = next.entry(series.clone()).or_insert(1);
-        let series_number = *counter;
-        *counter += 1;
+        let (series_number, issued_at) = match next.get_mut(&series) {
+            None => return Err(StepError::Park(format!("series {series} has no counter"))),
+            Some((counter, issued_at)) => {
+                *counter += 1;
+                (*counter - 1, *issued_at)
+            }
+        };
         let number = format!("{series}-{series_number:06}");
         let header = header(app, number, issued_on, &draft, buyer);
         let header_json = to_json("invoice", "header", &row.id, &header)?;
@@ -109,6 +117,7 @@ async fn number(
                 series,
                 series_number,
                 content_hash: invoice::content_hash(&header_json, &row.draft),
+                issued_at,
                 settled: matches!(header.payment, PaymentTerms::NothingDue),
                 header,
                 header_json,

@@ -102,7 +102,11 @@ pub fn chunk_step(
 ) -> Step {
     let alone = range.first == range.last;
     Step {
-        id: ids::derived("stp", now, &[run, kind.as_str(), range.first, range.last]),
+        id: ids::derived(
+            "stp",
+            now,
+            &[run, kind.as_str(), range.first, range.last, &ordinal.to_string()],
+        ),
         run_id: run.to_owned(),
         kind: kind.as_str().to_owned(),
         rank: kind.rank(),
@@ -133,7 +137,7 @@ pub fn subject_step(
     let name = organization.unwrap_or_default();
     let range = Range { first: name, last: name, organizations: i64::from(organization.is_some()) };
     Step {
-        id: ids::derived("stp", now, &[run, kind.as_str(), name, subject]),
+        id: ids::derived("stp", now, &[run, kind.as_str(), name, subject, &ordinal.to_string()]),
         organization: organization.map(str::to_owned),
         subject: Some(subject.to_owned()),
         ..chunk_step(kind, run, &range, ordinal, now)

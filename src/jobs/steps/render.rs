@@ -4,8 +4,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-
 use super::{LEASE, Range, StepError, cycle_of, mail_steps, range_of, run_of, subject_step};
 use crate::app::App;
 use crate::documents::csv::render_csv;
@@ -22,7 +20,7 @@ use crate::services::mails::{self, Kind};
 use crate::storage::charges::Subject;
 use crate::storage::invoices::{Artifact, DocumentRow, Row};
 use crate::storage::steps::Step;
-use crate::storage::{Tx, charges, invoices, organizations, steps};
+use crate::storage::{Tx, charges, invoices, ledger, organizations, steps};
 
 /// One file of a batch: where it goes and what it is.
 struct Made {
@@ -36,9 +34,13 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let run = run_of(&mut tx, step).await?;
     let cycle = cycle_of(&run)?;
     let rows = invoices::documents(&mut tx, range.first, range.last, cycle).await?;
+    let stored = invoices::artifacts_in_range(&mut tx, range.first, range.last, cycle).await?;
     drop(tx);
+    let promises = promises(&rows)?;
+    let missing = missing_documents(app, rows, &stored);
     let renderer = app.renderer().map_err(|error| StepError::Park(format!("{error:#}")))?;
-    let made = render_all(&renderer, cycle, rows).await?;
+    let made = render_all(&renderer, cycle, missing).await?;
+    refuse_other_bytes(&made, &stored)?;
     let files: Vec<(&str, &[u8])> =
         made.iter().map(|made| (made.artifact.path.as_str(), made.bytes.as_slice())).collect();
     let retry = |reason: String| StepError::Retry { reason, after: None };
@@ -48,13 +50,55 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
     steps::hold(&mut tx, step, now + LEASE).await?;
+    ledger::lock(&mut tx, range.first, range.last).await?;
     invoices::add_artifacts(&mut tx, &artifacts).await?;
-    refuse_other_bytes(&mut tx, &artifacts).await?;
-    follow_up(app, &mut tx, step, cycle, now).await?;
+    follow_up(app, &mut tx, step, cycle, &promises).await?;
     steps::finish(&mut tx, step, now).await?;
     tx.commit().await?;
     tracing::info!(documents = artifacts.len(), "stored {} documents of {cycle}", artifacts.len());
     Ok(())
+}
+
+/// What each frozen document says about how it is paid, by the invoice's id.
+fn promises(rows: &[DocumentRow]) -> Result<HashMap<String, PaymentTerms>, StepError> {
+    let mut promises = HashMap::with_capacity(rows.len());
+    for row in rows {
+        promises.insert(row.id.clone(), row.document()?.header.payment);
+    }
+    Ok(promises)
+}
+
+/// Documents that are not on disk as they were sent; all of them on the first run.
+fn missing_documents(app: &App, rows: Vec<DocumentRow>, stored: &[Artifact]) -> Vec<DocumentRow> {
+    let mut intact: HashMap<(&str, &str), usize> = HashMap::new();
+    for artifact in stored {
+        let bytes = std::fs::read(app.documents().join(&artifact.path)).unwrap_or_default();
+        if ids::sha256_hex(&bytes) == artifact.sha256 {
+            let key = (artifact.organization.as_str(), artifact.invoice_id.as_str());
+            *intact.entry(key).or_default() += 1;
+        }
+    }
+    let kinds = ["pdf", "csv"].len();
+    rows.into_iter()
+        .filter(|row| intact.get(&(row.organization.as_str(), row.id.as_str())) != Some(&kinds))
+        .collect()
+}
+
+/// A document that was sent before must come out the same, byte by byte; nothing is written otherwise.
+fn refuse_other_bytes(made: &[Made], stored: &[Artifact]) -> Result<(), StepError> {
+    let sent: HashMap<&str, &str> =
+        stored.iter().map(|artifact| (artifact.path.as_str(), artifact.sha256.as_str())).collect();
+    let other = made.iter().map(|made| &made.artifact).find(|artifact| {
+        sent.get(artifact.path.as_str()).is_some_and(|hash| *hash != artifact.sha256)
+    });
+    match other {
+        None => Ok(()),
+        Some(artifact) => Err(StepError::Park(format!(
+            "{} of organization {} would come out different from what was sent (other fonts or logo?); nothing was \
+             written: restore the file from a backup, or the old fonts and logo",
+            artifact.path, artifact.organization
+        ))),
+    }
 }
 
 /// Renders on all cores; the bytes do not depend on which one.
@@ -122,33 +166,15 @@ fn render_one(
     Ok([made("pdf", pdf.bytes), made("csv", csv)])
 }
 
-/// A document that was stored before must come out the same, byte by byte.
-async fn refuse_other_bytes(tx: &mut Tx, artifacts: &[Artifact]) -> Result<(), StepError> {
-    let mut by_invoice: HashMap<(&str, &str), Vec<&Artifact>> = HashMap::new();
-    for artifact in artifacts {
-        let key = (artifact.organization.as_str(), artifact.invoice_id.as_str());
-        by_invoice.entry(key).or_default().push(artifact);
-    }
-    for ((organization, invoice), made) in by_invoice {
-        let stored = invoices::artifacts(tx, organization, invoice).await?;
-        if let Some(other) = made.iter().find(|artifact| !stored.contains(artifact)) {
-            return Err(StepError::Park(format!(
-                "{} of organization {organization} comes out different from what was sent (other fonts or logo?); restore the file from a backup",
-                other.path
-            )));
-        }
-    }
-    Ok(())
-}
-
 /// Charges what is due and mails each invoice; what was done before is not done again.
 async fn follow_up(
     app: &App,
     tx: &mut Tx,
     step: &Step,
     cycle: Cycle,
-    now: DateTime<Utc>,
+    promises: &HashMap<String, PaymentTerms>,
 ) -> Result<(), StepError> {
+    let now = app.clock.now();
     let Range { first, last, .. } = range_of(step);
     let buyers: HashMap<String, Organization> = organizations::range(tx, first, last)
         .await?
@@ -158,7 +184,11 @@ async fn follow_up(
     let (mut intents, mut next, mut letters) = (Vec::new(), Vec::new(), Vec::new());
     for row in invoices::issued_in_range(tx, first, last, cycle).await? {
         let Some(buyer) = buyers.get(&row.organization) else { continue };
-        if first_charge_is_missing(app, tx, &row, buyer).await?
+        // The frozen document says how it is paid; what was promised by transfer is never charged.
+        let promised = matches!(promises.get(&row.id), Some(PaymentTerms::StoredMethod { .. }));
+        if promised
+            && app.gateway.collects()
+            && first_charge_is_missing(tx, &row).await?
             && let Some(method) = &buyer.payment_method
         {
             let charge =
@@ -195,17 +225,8 @@ fn intent<'a>(row: &'a Row, amount: Money, method: &'a str) -> Intent<'a> {
     }
 }
 
-/// The frozen document says how it is paid; an invoice that was charged before is not charged here.
-async fn first_charge_is_missing(
-    app: &App,
-    tx: &mut Tx,
-    row: &Row,
-    buyer: &Organization,
-) -> Result<bool, StepError> {
-    let due = row.status == "issued" && row.amount_due > 0;
-    let terms = mails::payment_terms(app, buyer, due);
-    if !matches!(terms, PaymentTerms::StoredMethod { .. }) || row.payment_status != "due" {
-        return Ok(false);
-    }
-    Ok(charges::of_subject(tx, &row.organization, &row.id).await?.is_empty())
+/// An invoice that was charged before is not charged here again.
+async fn first_charge_is_missing(tx: &mut Tx, row: &Row) -> Result<bool, StepError> {
+    let due = row.status == "issued" && row.payment_status == "due" && row.amount_due > 0;
+    Ok(due && charges::of_subject(tx, &row.organization, &row.id).await?.is_empty())
 }

@@ -126,8 +126,8 @@ fn late_use_names_its_own_month() {
     let expected = [
         ("Standard plan, March 2026", "49.00"),
         ("Use beyond credits, March 2026", "420.00"),
-        ("Late use of February 2026, taken from credits", "0.00"),
-        ("Late use of January 2026, taken from credits", "0.00"),
+        ("Late use of February 2026, counted against credits", "0.00"),
+        ("Late use of January 2026, counted against credits", "0.00"),
     ];
     assert_eq!(lines(&march), expect(expected));
     year.burn_late("2026-03", "1500");
@@ -136,12 +136,13 @@ fn late_use_names_its_own_month() {
         ("Standard plan, April 2026", "49.00"),
         ("Use beyond credits, April 2026", "20.00"),
         ("Late use of March 2026 beyond credits", "1000.00"),
+        ("Late use of March 2026, counted against credits", "0.00"),
     ];
     let april = year.close();
     assert_eq!(lines(&april), expect(expected));
     let late = april.invoice.iter().flat_map(|draft| &draft.lines).next_back();
     let late = late.map(|line| (line.kind, line.cycle, line.quantity));
-    assert_eq!(late, Some((LineKind::PriorCycle, cycle("2026-03"), Decimal::from(500))));
+    assert_eq!(late, Some((LineKind::PriorCycle, cycle("2026-03"), Decimal::from(1_000))));
 }
 
 // D8: a deficit carried under `pause` is billed when the plan changes to one with a price.

@@ -225,7 +225,8 @@ fn play_month(year: &mut Year, month: &Month, currency: Currency) {
                 let (net, gross) =
                     (Money::from_minor(net, currency), Money::from_minor(net + tax, currency));
                 let id = lot.id.clone();
-                year.paid(PaidPurchase { id, package: None, credits, net, gross });
+                let tax_percent = year.tax_percent;
+                year.paid(PaidPurchase { id, package: None, credits, net, tax_percent, gross });
                 Source::Purchase
             }
         };

@@ -268,9 +268,12 @@ impl Naive {
             lines.push((Billed::Prior, self.month - 1, old, self.price(old)));
         }
         for (own, rated) in late {
-            match beyond(rated) {
-                0 => lines.push((Billed::Prior, own, rated, 0)),
-                over => lines.push((Billed::Prior, own, over, self.price(over))),
+            let over = beyond(rated);
+            if over > 0 {
+                lines.push((Billed::Prior, own, over, self.price(over)));
+            }
+            if rated > over {
+                lines.push((Billed::Prior, own, rated - over, 0));
             }
         }
         let over = beyond(now);

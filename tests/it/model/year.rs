@@ -145,7 +145,15 @@ impl Year {
     fn pay(&mut self, amount: Credits, net: Money, package: Option<String>) -> String {
         let id = self.give(Source::Purchase, &amount.to_string(), catalog().purchase_term);
         let gross = net.plus(rounding::tax(net, self.tax_percent).unwrap()).unwrap();
-        self.paid(PaidPurchase { id: id.clone(), package, credits: amount, net, gross });
+        let tax_percent = self.tax_percent;
+        self.paid(PaidPurchase {
+            id: id.clone(),
+            package,
+            credits: amount,
+            net,
+            tax_percent,
+            gross,
+        });
         id
     }
 
