@@ -347,7 +347,7 @@ pub fn is_postgres(address: &str) -> bool {
 fn syntax_message(text: &str, error: &toml::de::Error) -> String {
     let at = error.span().map_or(0, |span| span.start).min(text.len());
     let before = text.as_bytes().get(..at).unwrap_or_default();
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = before.split(|byte| *byte == b'\n').count();
     format!("line {line}: {}", error.message())
 }
 

@@ -1,5 +1,7 @@
 //! Structured logs on stderr: run, organization, cycle; no secrets, no addresses.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging. `MONTHEND_LOG` chooses what (default: warnings, for `serve` also information);
@@ -10,6 +12,7 @@ pub fn start(default_level: &str) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     let json = std::env::var("MONTHEND_LOG_FORMAT").is_ok_and(|format| format == "json");
     // A second start (tests) keeps the first.

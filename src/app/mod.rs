@@ -191,16 +191,15 @@ async fn deployment(db: &Db, config: &Config) -> Result<String> {
     let stored =
         (meta::get(&mut tx, names::DEPLOYMENT).await?, meta::get(&mut tx, names::MODE).await?);
     drop(tx);
-    let (deployment, mode) = match stored {
-        (Some(deployment), Some(mode)) => (deployment, mode),
-        _ => {
-            let mut tx = db.write().await?;
-            let fresh = random_id("dep")?;
-            let deployment = meta::get_or_set(&mut tx, names::DEPLOYMENT, &fresh).await?;
-            let mode = meta::get_or_set(&mut tx, names::MODE, config.mode.as_str()).await?;
-            tx.commit().await?;
-            (deployment, mode)
-        }
+    let (deployment, mode) = if let (Some(deployment), Some(mode)) = stored {
+        (deployment, mode)
+    } else {
+        let mut tx = db.write().await?;
+        let fresh = random_id("dep")?;
+        let deployment = meta::get_or_set(&mut tx, names::DEPLOYMENT, &fresh).await?;
+        let mode = meta::get_or_set(&mut tx, names::MODE, config.mode.as_str()).await?;
+        tx.commit().await?;
+        (deployment, mode)
     };
     if mode != config.mode.as_str() {
         bail!(

@@ -24,10 +24,13 @@ pub(super) async fn tick(
 ) -> Result<Outcome> {
     let stop = CancellationToken::new();
     let on_signal = stop.clone();
-    // The first Ctrl-C stops between two steps; a second one ends the program.
+    // The first SIGTERM or Ctrl-C stops between two steps; a second one ends the program.
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
+        if crate::jobs::serve::first_signal().await.is_ok() {
             on_signal.cancel();
+            if crate::jobs::serve::first_signal().await.is_ok() {
+                std::process::exit(130);
+            }
         }
     });
     let spinner = output.spinner("doing what is due");
@@ -215,7 +218,11 @@ fn troubles(report: &RunReport) -> String {
     for step in &report.troubled {
         let who = step.organization.clone().or_else(|| step.subject.clone()).unwrap_or_default();
         let reason = step.error.as_deref().unwrap_or_default();
-        let what = if step.state == "parked" { "parked" } else { "waits" };
+        let what = match step.state.as_str() {
+            "parked" => "parked",
+            "done" => "remark",
+            _ => "waits",
+        };
         text.push_str(&format!("  {what}: {} of {who}: {reason}\n", step.kind));
     }
     if report.counts.parked > 0 {

@@ -13,7 +13,7 @@ use crate::services::ServiceError;
 use crate::storage::StorageError;
 
 /// Where and how a command prints.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
     quiet: bool,

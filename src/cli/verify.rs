@@ -50,13 +50,12 @@ pub(super) async fn doctor(options: Options, output: &Output) -> Result<Outcome>
         .map(|finding| json!({"name": finding.name, "ok": finding.ok, "detail": finding.detail}))
         .collect();
     output.result(&json!({"ok": ok, "checks": objects}), || {
-        findings
-            .iter()
-            .map(|finding| {
-                let verdict = if finding.ok { "ok" } else { "FAILED" };
-                format!("{verdict:<7}{:<14}{}\n", finding.name, finding.detail)
-            })
-            .collect()
+        let mut text = String::new();
+        for finding in &findings {
+            let verdict = if finding.ok { "ok" } else { "FAILED" };
+            text.push_str(&format!("{verdict:<7}{:<14}{}\n", finding.name, finding.detail));
+        }
+        text
     });
     Ok(if ok { Outcome::Done } else { Outcome::Trouble })
 }

@@ -181,8 +181,10 @@ fn purchase_line(input: &CycleInput, purchase: &PaidPurchase) -> InvoiceLine {
         Some(_) => None,
         None => decimal::quotient(purchase.net.to_decimal(), credits.to_decimal()).ok(),
     };
-    let name = purchase.package.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
-    let description = format!("{credits} credits bought{name}, already paid");
+    let bought = format!("{credits} credits");
+    let name = purchase.package.as_ref().filter(|name| **name != bought);
+    let name = name.map_or_else(String::new, |name| format!(" ({name})"));
+    let description = format!("{bought} bought{name}, already paid");
     let (quantity, unit, unit_price) = match unit_price {
         Some(price) => (credits.to_decimal().normalize(), "credit", price),
         None => (Decimal::ONE, "package", purchase.net.to_decimal()),

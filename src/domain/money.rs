@@ -42,7 +42,9 @@ pub enum MoneyError {
     #[error("amounts of {0} and {1} cannot be added")]
     Mixed(Currency, Currency),
     /// The result does not fit.
-    #[error("an amount of money is out of range")]
+    #[error(
+        "an amount of money is out of range (above 92 quadrillion minor units); check prices and quantities"
+    )]
     Overflow,
 }
 

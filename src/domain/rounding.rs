@@ -42,8 +42,9 @@ pub fn rated_credits(exact: Decimal) -> Result<Credits, RoundingError> {
 /// # Errors
 /// Out of range.
 pub fn minor_units(exact: Decimal, currency: Currency) -> Result<Money, RoundingError> {
-    let rounded = half_even(exact, currency.exponent());
-    Ok(Money::parse(&decimal::text(rounded), currency)?)
+    let rounded = half_even(exact, currency.exponent()).normalize();
+    // Rounded to the currency's decimals, it can only be too large.
+    Ok(Money::parse(&decimal::text(rounded), currency).map_err(|_| MoneyError::Overflow)?)
 }
 
 /// Credits at a money price of one credit (D9): one rounding a line.

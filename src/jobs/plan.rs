@@ -19,7 +19,7 @@ use crate::storage::steps::Step;
 use crate::storage::{Tx, damaged, meta, parsed, steps};
 
 /// How far the clock may fall behind the latest work before nothing is closed any more (F37).
-const CLOCK_SLACK: Duration = Duration::minutes(5);
+pub const CLOCK_SLACK: Duration = Duration::minutes(5);
 
 /// Ordinals set aside for the steps of one plan of a run.
 pub const ORDINALS_PER_PLAN: i64 = 1_000_000;

@@ -14,7 +14,7 @@ pub struct RunReport {
     pub run: Run,
     /// Where its steps stand.
     pub counts: Counts,
-    /// Steps that failed: parked, or waiting to be tried again.
+    /// Steps a person should know of: parked, waiting to be tried again, or done with a remark.
     pub troubled: Vec<Step>,
 }
 
@@ -60,13 +60,7 @@ pub async fn of_run(app: &App, id: &str) -> Result<RunReport, ServiceError> {
     let run = runs::get(&mut tx, id).await?.ok_or_else(|| no_run(id))?;
     tx.commit().await?;
     let mut tx = app.db.read().await?;
-    let troubled = if counts.parked + counts.waiting == 0 {
-        Vec::new()
-    } else {
-        let mut all = steps::of_run(&mut tx, id).await?;
-        all.retain(|step| step.state == "parked" || (step.state != "done" && step.error.is_some()));
-        all
-    };
+    let troubled = steps::troubled(&mut tx, id).await?;
     Ok(RunReport { run, counts, troubled })
 }
 

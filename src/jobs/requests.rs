@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::definition::Due;
 use super::plan::{self, DueGroup, ORDINALS_PER_PLAN, daily_run};
 use super::report::{Report, no_run};
-use super::runner::Runner;
+use super::runner::{Runner, held_of};
 use super::steps::{Range, chunk_step, mail_steps, subject_step};
 use super::{StepKind, names};
 use crate::app::App;
@@ -50,9 +50,14 @@ pub async fn rerun(app: &Arc<App>, request: &Rerun<'_>) -> Result<Report, Servic
             "job {} is not about cycles; leave --cycle out",
             request.job
         ))),
+        (Due::OnDemand, None) => Err(ServiceError::Refused(format!(
+            "job {} has no schedule: its work is made by the commands that need it; \
+             `run list` and `run retry` deal with what failed",
+            request.job
+        ))),
         (_, None) => {
             write_audit(app, request, "what is due").await?;
-            runner.tick(None).await
+            rerun_due(app, &runner, request).await
         }
     }
 }
@@ -63,6 +68,34 @@ async fn write_audit(app: &App, request: &Rerun<'_>, what: &str) -> Result<(), S
     audit::append(&mut tx, app.clock.now(), &app.actor, command.trim_end(), request.reason).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// What is due of one job now, of the named organizations or all, and nothing else.
+async fn rerun_due(
+    app: &Arc<App>,
+    runner: &Runner,
+    request: &Rerun<'_>,
+) -> Result<Report, ServiceError> {
+    let mut touched = std::collections::BTreeSet::new();
+    let mut held = Vec::new();
+    for mut group in plan::due(app, None).await? {
+        if group.job != request.job {
+            continue;
+        }
+        if !request.organizations.is_empty() {
+            group.organizations.retain(|id| request.organizations.contains(id));
+        }
+        if let Some(waiting) = held_of(&group) {
+            held.push(waiting);
+        } else if !group.organizations.is_empty() || !group.files.is_empty() {
+            let cause = format!("{}: {}", app.actor, request.reason);
+            touched.extend(plan::plan(app, &group, &cause).await?);
+        }
+    }
+    for run in touched.clone() {
+        runner.work(Some(&run), &mut touched).await?;
+    }
+    runner.report(&touched, held).await
 }
 
 async fn rerun_cycle(
@@ -91,6 +124,12 @@ async fn rerun_cycle(
     let mut tx = app.db.read().await?;
     let known = runs::of_cycle(&mut tx, request.job, &label).await?;
     drop(tx);
+    if known.is_empty() && touched.is_empty() {
+        return Err(ServiceError::Refused(format!(
+            "no organization's cycle {cycle} is over and next to be closed; cycles close oldest first, \
+             `job due` shows what is due"
+        )));
+    }
     for run in &known {
         again(app, run, request).await?;
         touched.insert(run.id.clone());
@@ -199,6 +238,7 @@ pub async fn retry(
         organizations::get(&mut tx, id).await?.ok_or_else(|| no_organization(id))?;
     }
     let refrozen = refreeze_terms(&mut tx, run, organization, now).await?;
+    readdress_mails(&mut tx, run, organization).await?;
     let parked = steps::unpark(&mut tx, run, organization, now).await?;
     let hurried = steps::hurry(&mut tx, run, organization, now).await?;
     let attempts = match stored.cycle.parse::<Cycle>() {
@@ -225,6 +265,23 @@ pub async fn retry(
     Runner::new(app.clone(), CancellationToken::new())?.finish_run(run).await
 }
 
+/// Gives parked mails the addresses their organizations have now.
+async fn readdress_mails(
+    tx: &mut Tx,
+    run: &str,
+    organization: Option<&str>,
+) -> Result<(), ServiceError> {
+    for step in steps::unfinished(tx, run, StepKind::Mail.as_str()).await? {
+        let (Some(id), Some(mail)) = (&step.organization, &step.subject) else { continue };
+        if step.state != "parked" || organization.is_some_and(|wanted| wanted != id) {
+            continue;
+        }
+        let stored = organizations::get(tx, id).await?.ok_or_else(|| no_organization(id))?;
+        crate::services::mails::readdress(tx, mail, &stored.organization).await?;
+    }
+    Ok(())
+}
+
 /// Gives organizations whose close is parked their plan's terms of today; what was granted stays.
 async fn refreeze_terms(
     tx: &mut Tx,
@@ -242,7 +299,9 @@ async fn refreeze_terms(
         }
         ledger::lock(tx, &id, &id).await?;
         let stored = organizations::get(tx, &id).await?.ok_or_else(|| no_organization(&id))?;
-        let Some(open) = cycles::open_of(tx, &[id.clone()]).await?.pop() else { continue };
+        let Some(open) = cycles::open_of(tx, std::slice::from_ref(&id)).await?.pop() else {
+            continue;
+        };
         let frozen = open.open.terms;
         // A plan changed since is the next cycle's; only the same plan's terms are taken anew.
         if stored.organization.plan != frozen.plan {

@@ -13,7 +13,8 @@ use super::report::{self, Held, Report};
 use super::steps::{self as step_kinds, LEASE, Range, StepError, chunk_step};
 use super::{StepKind, names};
 use crate::app::{App, random_id};
-use crate::services::ServiceError;
+use crate::documents::files::sweep_temporaries;
+use crate::services::{ServiceError, doctor};
 use crate::storage::steps::{self, Claim, Step};
 use crate::storage::{StorageError, cycles, meta, runs};
 
@@ -58,6 +59,7 @@ impl Runner {
     /// # Errors
     /// The clock is behind, or the database fails.
     pub async fn tick(&self, confirmed: Option<u32>) -> Result<Report, ServiceError> {
+        self.tidy().await?;
         let mut touched = BTreeSet::new();
         let mut held = Vec::new();
         for _ in 0..MAX_ROUNDS {
@@ -75,6 +77,16 @@ impl Runner {
         touched.extend(steps::waiting_runs(&mut tx).await?);
         drop(tx);
         self.report(&touched, held).await
+    }
+
+    /// Refuses a database that could lose a committed fact, and removes what a crash left half written.
+    async fn tidy(&self) -> Result<(), ServiceError> {
+        doctor::refuse_weak_settings(&self.app.db).await?;
+        let yesterday = self.app.clock.now() - Duration::days(1);
+        if let Err(error) = sweep_temporaries(&self.app.documents(), yesterday) {
+            tracing::warn!(%error, "temporary files cannot be removed");
+        }
+        Ok(())
     }
 
     /// Plans the due groups of the oldest cycle, and everything that is not about cycles.
@@ -191,7 +203,7 @@ impl Runner {
     }
 }
 
-fn held_of(group: &DueGroup) -> Option<Held> {
+pub(super) fn held_of(group: &DueGroup) -> Option<Held> {
     group.waits_for_catch_up.map(|missed| Held {
         job: group.job.clone(),
         cycle: group.cycle.clone(),
@@ -216,7 +228,7 @@ async fn perform(app: Arc<App>, step: Step) -> Result<(), ServiceError> {
         let task = tokio::spawn(task.instrument(span.clone()));
         let done = with_heartbeat(&app, &step, task).await;
         let error = match done {
-            Ok(Ok(())) | Ok(Err(StepError::Fenced)) => return Ok(()),
+            Ok(Ok(()) | Err(StepError::Fenced)) => return Ok(()),
             Ok(Err(error)) => error,
             Err(panic) => StepError::Park(format!("the program failed on this step: {panic}")),
         };

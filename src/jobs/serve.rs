@@ -84,7 +84,11 @@ async fn work(runner: Runner, plans: bool, wake: Arc<Notify>, stop: Cancellation
     }
 }
 
-async fn first_signal() -> Result<()> {
+/// Waits for SIGTERM or SIGINT.
+///
+/// # Errors
+/// Signals cannot be heard.
+pub async fn first_signal() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be heard")?;
     tokio::select! {

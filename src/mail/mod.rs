@@ -35,10 +35,15 @@ pub trait Mailer: Send + Sync {
 
     /// Hands over one mail for its one recipient.
     ///
-    /// `Ok` means that it was accepted for delivery. The caller commits "sent" before it calls.
+    /// `Ok` means that it was accepted for delivery; the caller commits "sent" after it.
     /// Calling again with the same mail is allowed after every retryable error; a mail that arrives
     /// twice then carries the same Message-ID, by which mail programs show it once.
     async fn send(&self, mail: &Composed) -> Result<(), MailError>;
+
+    /// Can mails be handed over at all? Sends nothing.
+    async fn check(&self) -> Result<(), MailError> {
+        Ok(())
+    }
 }
 
 /// Why a mail was not, or perhaps not, accepted; sorted by what the caller must do.

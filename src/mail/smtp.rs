@@ -111,16 +111,6 @@ impl Smtp {
         })
     }
 
-    /// Connects, encrypts and logs in without sending anything, for `doctor`.
-    ///
-    /// # Errors
-    /// As [`Mailer::send`].
-    pub async fn check(&self) -> Result<(), MailError> {
-        let connection = self.connect().await?;
-        self.put_back(connection);
-        Ok(())
-    }
-
     async fn connect(&self) -> Result<AsyncSmtpConnection, MailError> {
         let opening = async {
             let mut connection = self.open().await?;
@@ -205,6 +195,12 @@ impl Smtp {
 impl Mailer for Smtp {
     fn name(&self) -> &'static str {
         "smtp"
+    }
+
+    async fn check(&self) -> Result<(), MailError> {
+        let connection = self.connect().await?;
+        self.put_back(connection);
+        Ok(())
     }
 
     async fn send(&self, mail: &Composed) -> Result<(), MailError> {

@@ -236,6 +236,12 @@ pub async fn record_transfer(
 ) -> Result<(String, Vec<Mail>), ServiceError> {
     let now = app.clock.now();
     let number = transfer.number;
+    if transfer.received_on > now.date_naive() {
+        return Err(ServiceError::Refused(format!(
+            "{} lies in the future; a transfer is recorded once it has arrived",
+            transfer.received_on
+        )));
+    }
     let found = invoices::by_number(tx, number).await?;
     let found = found.ok_or_else(|| super::invoices::no_invoice(number))?;
     let id = found.organization.clone();

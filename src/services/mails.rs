@@ -305,6 +305,19 @@ pub async fn add(tx: &mut Tx, rows: &[Mail]) -> Result<(), ServiceError> {
     Ok(mails::add(tx, rows).await?)
 }
 
+/// Gives an unsent mail the address its organization has now, in the place of the old one.
+pub async fn readdress(
+    tx: &mut Tx,
+    mail_id: &str,
+    organization: &Organization,
+) -> Result<(), ServiceError> {
+    let Some(mail) = mails::get(tx, &organization.id, mail_id).await? else { return Ok(()) };
+    let ordinal: usize = mail.key.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let emails = &organization.billing_emails;
+    let recipient = emails.get(ordinal - 1).or_else(|| emails.last()).cloned().unwrap_or_default();
+    Ok(mails::readdress(tx, &mail, &emails.join(";"), &recipient).await?)
+}
+
 /// Stores mails whose keys are new, and gives those: a fact that was told is not told again.
 pub async fn add_new(tx: &mut Tx, mut rows: Vec<Mail>) -> Result<Vec<Mail>, ServiceError> {
     let known = mails::known_keys(tx, &rows).await?;

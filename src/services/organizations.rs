@@ -14,7 +14,7 @@ use crate::domain::cycle::Cycle;
 use crate::domain::grant::{Grant, Source};
 use crate::domain::ids;
 use crate::domain::ledger::Posting;
-use crate::domain::organization::Organization;
+use crate::domain::organization::{Contract, Organization};
 use crate::intake::organizations::{self as intake, Rejected};
 use crate::storage::ledger::{Heads, Postings};
 use crate::storage::organizations::{self, Stored};
@@ -39,17 +39,17 @@ const BATCH: usize = 500;
 /// # Errors
 /// The file as a whole cannot be read; nothing is applied then.
 pub async fn import(app: &App, reader: impl Read) -> Result<Imported, ServiceError> {
-    let rows = intake::read(reader).map_err(|error| ServiceError::Input(error.to_string()))?;
+    let file = intake::read(reader).map_err(|error| ServiceError::Input(error.to_string()))?;
     let mut imported = Imported::default();
     let mut valid = Vec::new();
-    for (line, row) in rows {
+    for (line, row) in file.rows {
         match row {
             Ok(organization) => valid.push((line, organization)),
             Err(rejected) => imported.rejected.push(rejected),
         }
     }
     for batch in valid.chunks(BATCH) {
-        import_batch(app, batch, &mut imported).await?;
+        import_batch(app, &file.columns, batch, &mut imported).await?;
     }
     imported.rejected.sort_by_key(|rejected| rejected.line);
     Ok(imported)
@@ -57,6 +57,7 @@ pub async fn import(app: &App, reader: impl Read) -> Result<Imported, ServiceErr
 
 async fn import_batch(
     app: &App,
+    columns: &[&str],
     batch: &[(u64, Organization)],
     imported: &mut Imported,
 ) -> Result<(), ServiceError> {
@@ -66,13 +67,18 @@ async fn import_batch(
     let known = known(&mut tx, batch).await?;
     let (mut created, mut updated, mut rejected) = (Vec::new(), 0, Vec::new());
     for (line, organization) in batch {
+        let stored = known.get(&organization.id);
+        let organization = &match stored {
+            None => organization.clone(),
+            Some(stored) => merged(&stored.organization, organization, columns),
+        };
         let reject = |field, reason: String| Rejected { line: *line, field, reason };
         let version = history.in_force(now);
         if let Err(error) = version.catalog.terms(organization, version.number) {
             rejected.push(reject(Some("plan"), error.to_string()));
             continue;
         }
-        match known.get(&organization.id) {
+        match stored {
             None => created.push(organization.clone()),
             Some(stored) => match fixed_field_changed(stored, organization) {
                 Some((field, reason)) => rejected.push(reject(Some(field), reason)),
@@ -89,6 +95,34 @@ async fn import_batch(
     imported.updated += updated;
     imported.rejected.extend(rejected);
     Ok(())
+}
+
+/// What a file says of a known organization, over what is stored: a column that is not in the file
+/// changes nothing, a blank cell of one that is means the default.
+fn merged(old: &Organization, new: &Organization, columns: &[&str]) -> Organization {
+    fn pick<T: Clone>(said: bool, new: &T, old: &T) -> T {
+        if said { new.clone() } else { old.clone() }
+    }
+    let said = |column: &str| columns.contains(&column);
+    let (to, from) = (&new.contract, &old.contract);
+    Organization {
+        zone: pick(said("zone"), &new.zone, &old.zone),
+        currency: pick(said("currency"), &new.currency, &old.currency),
+        country: pick(said("country"), &new.country, &old.country),
+        address: pick(said("address"), &new.address, &old.address),
+        tax_id: pick(said("tax_id"), &new.tax_id, &old.tax_id),
+        tax_percent: pick(said("tax_percent"), &new.tax_percent, &old.tax_percent),
+        language: pick(said("language"), &new.language, &old.language),
+        payment_method: pick(said("payment_method"), &new.payment_method, &old.payment_method),
+        contract: Contract {
+            allowance: pick(said("allowance"), &to.allowance, &from.allowance),
+            rollover: pick(said("rollover_cycles"), &to.rollover, &from.rollover),
+            rollover_cap: pick(said("rollover_cap"), &to.rollover_cap, &from.rollover_cap),
+            fee: pick(said("fee"), &to.fee, &from.fee),
+            overage_price: pick(said("overage_price"), &to.overage_price, &from.overage_price),
+        },
+        ..new.clone()
+    }
 }
 
 async fn known(

@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Connection, Postgres, Sqlite, Transaction};
 
 use super::StorageError;
 
@@ -65,8 +65,17 @@ impl Db {
             .pragma("trusted_schema", "OFF")
             .pragma("cache_size", "-65536")
             .optimize_on_close(false, None);
-        let writer =
-            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            // A full disk ends a transaction behind the driver's back: such a connection is replaced.
+            .before_acquire(|connection, _| {
+                Box::pin(async move {
+                    sqlx::query("SELECT 1").execute(&mut *connection).await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            })
+            .connect_with(options.clone())
+            .await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS)
             .connect_lazy_with(options.read_only(true).create_if_missing(false));

@@ -89,6 +89,24 @@ pub async fn get(tx: &mut Tx, organization: &str, id: &str) -> Result<Option<Mai
     ))
 }
 
+/// Sends an unsent mail somewhere else.
+pub async fn readdress(
+    tx: &mut Tx,
+    mail: &Mail,
+    recipients: &str,
+    recipient: &str,
+) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE mail SET recipients = $3, recipient = $4 WHERE organization = $1 AND id = $2 AND state = 'ready'",
+        mail.organization.clone(),
+        mail.id.clone(),
+        recipients.to_owned(),
+        recipient.to_owned()
+    );
+    Ok(())
+}
+
 /// Marks a mail as accepted by the server.
 pub async fn mark_sent(
     tx: &mut Tx,

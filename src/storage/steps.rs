@@ -161,6 +161,21 @@ pub async fn finish(tx: &mut Tx, step: &Step, now: DateTime<Utc>) -> Result<(), 
     if touched == 1 { Ok(()) } else { Err(StorageError::Fenced(step.id.clone())) }
 }
 
+/// Marks a step done that left something for a person to look at.
+///
+/// # Errors
+/// As [`finish`].
+pub async fn finish_with_remark(
+    tx: &mut Tx,
+    step: &Step,
+    now: DateTime<Utc>,
+    remark: &str,
+) -> Result<(), StorageError> {
+    finish(tx, step, now).await?;
+    execute!(tx, "UPDATE step SET error = $2 WHERE id = $1", step.id.clone(), remark.to_owned());
+    Ok(())
+}
+
 /// Checks that a step is still this worker's, and keeps it so for the rest of the transaction.
 ///
 /// # Errors
@@ -263,6 +278,18 @@ pub async fn of_run(tx: &mut Tx, run: &str) -> Result<Vec<Step>, StorageError> {
     Ok(fetch_all!(tx, Step, select!("WHERE run_id = $1 ORDER BY rank, ordinal, id"), run))
 }
 
+/// Steps of a run that are parked or have something to say.
+pub async fn troubled(tx: &mut Tx, run: &str) -> Result<Vec<Step>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Step,
+        select!(
+            "WHERE run_id = $1 AND (state = 'parked' OR error IS NOT NULL) ORDER BY rank, ordinal, id"
+        ),
+        run
+    ))
+}
+
 /// Steps of a run that are waiting, leased or parked, of one kind.
 pub async fn unfinished(tx: &mut Tx, run: &str, kind: &str) -> Result<Vec<Step>, StorageError> {
     Ok(fetch_all!(
@@ -298,16 +325,6 @@ pub async fn waiting_runs(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
         "SELECT DISTINCT run_id FROM step WHERE state IN ('ready', 'leased') ORDER BY run_id"
     );
     Ok(rows.into_iter().map(|(run,)| run).collect())
-}
-
-/// The earliest instant at which a waiting step may go.
-pub async fn next_wake(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageError> {
-    let row = fetch_optional!(
-        tx,
-        (Option<DateTime<Utc>>,),
-        "SELECT MIN(next_at) FROM step WHERE state = 'ready'"
-    );
-    Ok(row.and_then(|(at,)| at))
 }
 
 /// Makes waiting steps of a run claimable now, for a person who does not want to wait.

@@ -70,8 +70,11 @@ pub(super) const MONTHS: [Month; 3] = [
     },
 ];
 
-/// Meters beside inference, a row a month: who, when in the month, meter, dimension = quantity.
-const OTHERS: [(&str, &str, &str, &[(&str, u32)]); 16] = [
+/// Who, when in the month, which meter, quantities by dimension.
+type Other = (&'static str, &'static str, &'static str, &'static [(&'static str, u32)]);
+
+/// Meters beside inference, a row a month.
+const OTHERS: [Other; 16] = [
     ("example-evals", "04T09:00:00", "prompt", &[("executions", 60)]),
     ("example-evals", "05T10:00:00", "dynamic_column", &[("cells", 50)]),
     ("example-evals", "05T11:00:00", "log", &[("executions", 5000)]),

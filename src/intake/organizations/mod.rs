@@ -65,6 +65,15 @@ pub enum FileError {
 /// A row of an organizations file: the line it begins on, from 1, and what it says.
 pub type Row = (u64, Result<Organization, Rejected>);
 
+/// An organizations file.
+#[derive(Debug)]
+pub struct File {
+    /// The columns it has: what has no column is not said, and stays as it is stored.
+    pub columns: Vec<&'static str>,
+    /// Its rows.
+    pub rows: Vec<Row>,
+}
+
 /// Reads a whole organizations file.
 ///
 /// A field that cannot be used rejects its row alone. An id that an earlier row of the file has
@@ -72,7 +81,7 @@ pub type Row = (u64, Result<Organization, Rejected>);
 ///
 /// # Errors
 /// Unreadable, too large, or a header with unknown, missing or repeated columns.
-pub fn read(reader: impl Read) -> Result<Vec<Row>, FileError> {
+pub fn read(reader: impl Read) -> Result<File, FileError> {
     let mut bytes = Vec::new();
     reader.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BYTES {
@@ -97,7 +106,7 @@ pub fn read(reader: impl Read) -> Result<Vec<Row>, FileError> {
             });
         rows.push((line, row));
     }
-    Ok(rows)
+    Ok(File { columns, rows })
 }
 
 /// The bytes of a record and the line it begins on.

@@ -6,7 +6,7 @@ use crate::domain::plan::{RolloverCap, Term};
 const HEADER: &str = "id,name,billing_email,plan,joined_on";
 
 fn rows(text: &str) -> Vec<Result<Organization, Rejected>> {
-    read(text.as_bytes()).unwrap().into_iter().map(|(_, row)| row).collect()
+    read(text.as_bytes()).unwrap().rows.into_iter().map(|(_, row)| row).collect()
 }
 
 /// The one row `acme,Acme,…` with one more column.
@@ -127,7 +127,7 @@ fn one_bad_row_never_stops_the_others() {
     text.extend_from_slice(b"c,\xFF\xFE,a@b.example,standard,2026-01-01\n");
     text.extend_from_slice(b"a,Again,a@b.example,standard,2026-01-01\n");
     text.extend_from_slice(b"d,D,a@b.example,standard,2026-01-01\n");
-    let rows = read(text.as_slice()).unwrap();
+    let rows = read(text.as_slice()).unwrap().rows;
     let lines: Vec<(u64, bool)> = rows.iter().map(|(line, row)| (*line, row.is_ok())).collect();
     assert_eq!(lines, [(2, true), (3, false), (4, false), (5, false), (6, true)]);
     let reasons: Vec<String> =
@@ -144,7 +144,7 @@ fn an_unclosed_quotation_mark_swallows_nothing_unsaid() {
         "{HEADER},address\n\n\na,A,a@b.example,standard,2026-01-01,\"Main St\n\
          b,B,b@b.example,standard,2026-01-01,Side St\n"
     );
-    let found = read(text.as_bytes()).unwrap();
+    let found = read(text.as_bytes()).unwrap().rows;
     assert_eq!((found.len(), found[0].0), (1, 4));
     let rejected = found[0].1.as_ref().unwrap_err();
     assert!(rejected.reason.contains("lines 4 to 5"), "{rejected}");

@@ -66,11 +66,11 @@ impl<'de> Deserialize<'de> for Data {
 pub(super) fn read_line(line: &[u8]) -> Result<UsageEvent, (Rejected, String)> {
     event(line).map_err(|rejected| {
         // Only a rejected line is read twice: to keep it whole and to say whose it is.
-        let text = str::from_utf8(line).unwrap_or_default().trim();
-        match serde_json::from_str::<Value>(text) {
+        match serde_json::from_slice::<Value>(line) {
             Ok(Value::Object(object)) => {
                 let organization = object.get("subject").and_then(Value::as_str).map(str::to_owned);
-                (Rejected { organization, ..rejected }, text.to_owned())
+                let text = String::from_utf8_lossy(line).trim_ascii().to_owned();
+                (Rejected { organization, ..rejected }, text)
             }
             _ => (rejected, unreadable(line)),
         }

@@ -19,12 +19,16 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         return Err(StepError::Park("this import step names no file".to_owned()));
     };
     let path = app.inbox().join(name);
+    let mut set_aside = 0;
     match File::open(&path) {
         Ok(file) => match usage::import(app, name, BufReader::new(file)).await {
-            Ok(imported) => put_away(&path, &imported)?,
+            Ok(imported) => {
+                set_aside = imported.quarantined.len();
+                put_away(&path, &imported)?;
+            }
             Err(ServiceError::Input(reason)) => {
                 // Not a usage file at all: say so beside it, and leave it.
-                let text = rejected_csv(&[(String::new(), String::new(), reason.clone())])?;
+                let text = rejected_csv(&[(String::new(), reason.clone(), String::new())])?;
                 write_durably(&rejected_path(&path), &text).map_err(retry)?;
                 return Err(StepError::Park(reason));
             }
@@ -35,7 +39,14 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         Err(error) => return Err(retry(format!("{}: {error}", path.display()))),
     }
     let mut tx = app.db.write().await?;
-    steps::finish(&mut tx, step, app.clock.now()).await?;
+    let now = app.clock.now();
+    if set_aside == 0 {
+        steps::finish(&mut tx, step, now).await?;
+    } else {
+        let remark =
+            format!("{set_aside} rows of {name} were set aside; {name}{REJECTED} says why");
+        steps::finish_with_remark(&mut tx, step, now, &remark).await?;
+    }
     tx.commit().await?;
     Ok(())
 }
@@ -62,7 +73,7 @@ fn put_away(path: &Path, imported: &Imported) -> Result<(), StepError> {
         let rows: Vec<_> = imported
             .quarantined
             .iter()
-            .map(|row| (row.line.to_string(), row.raw.clone(), row.reason.clone()))
+            .map(|row| (row.line.to_string(), row.reason.clone(), row.raw.clone()))
             .collect();
         return write_durably(&rejected_path(path), &rejected_csv(&rows)?).map_err(retry);
     }
@@ -85,7 +96,7 @@ fn rejected_csv(rows: &[(String, String, String)]) -> Result<Vec<u8>, StepError>
     let mut writer = csv::Writer::from_writer(Vec::new());
     let failed = |error: csv::Error| retry(error);
     writer.write_record(["line", "reason", "row"]).map_err(failed)?;
-    for (line, raw, reason) in rows {
+    for (line, reason, raw) in rows {
         writer.write_record([line.as_str(), &inert(reason), &inert(raw)]).map_err(failed)?;
     }
     writer.into_inner().map_err(retry)

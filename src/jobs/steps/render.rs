@@ -36,7 +36,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let rows = invoices::documents(&mut tx, range.first, range.last, cycle).await?;
     let stored = invoices::artifacts_in_range(&mut tx, range.first, range.last, cycle).await?;
     drop(tx);
-    let promises = promises(&rows)?;
+    let terms = payment_terms(&rows)?;
     let missing = missing_documents(app, rows, &stored);
     let renderer = app.renderer().map_err(|error| StepError::Park(format!("{error:#}")))?;
     let made = render_all(&renderer, cycle, missing).await?;
@@ -52,7 +52,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     steps::hold(&mut tx, step, now + LEASE).await?;
     ledger::lock(&mut tx, range.first, range.last).await?;
     invoices::add_artifacts(&mut tx, &artifacts).await?;
-    follow_up(app, &mut tx, step, cycle, &promises).await?;
+    follow_up(app, &mut tx, step, cycle, &terms).await?;
     steps::finish(&mut tx, step, now).await?;
     tx.commit().await?;
     tracing::info!(documents = artifacts.len(), "stored {} documents of {cycle}", artifacts.len());
@@ -60,12 +60,12 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
 }
 
 /// What each frozen document says about how it is paid, by the invoice's id.
-fn promises(rows: &[DocumentRow]) -> Result<HashMap<String, PaymentTerms>, StepError> {
-    let mut promises = HashMap::with_capacity(rows.len());
+fn payment_terms(rows: &[DocumentRow]) -> Result<HashMap<String, PaymentTerms>, StepError> {
+    let mut terms = HashMap::with_capacity(rows.len());
     for row in rows {
-        promises.insert(row.id.clone(), row.document()?.header.payment);
+        terms.insert(row.id.clone(), row.document()?.header.payment);
     }
-    Ok(promises)
+    Ok(terms)
 }
 
 /// Documents that are not on disk as they were sent; all of them on the first run.
@@ -172,7 +172,7 @@ async fn follow_up(
     tx: &mut Tx,
     step: &Step,
     cycle: Cycle,
-    promises: &HashMap<String, PaymentTerms>,
+    terms: &HashMap<String, PaymentTerms>,
 ) -> Result<(), StepError> {
     let now = app.clock.now();
     let Range { first, last, .. } = range_of(step);
@@ -185,7 +185,7 @@ async fn follow_up(
     for row in invoices::issued_in_range(tx, first, last, cycle).await? {
         let Some(buyer) = buyers.get(&row.organization) else { continue };
         // The frozen document says how it is paid; what was promised by transfer is never charged.
-        let promised = matches!(promises.get(&row.id), Some(PaymentTerms::StoredMethod { .. }));
+        let promised = matches!(terms.get(&row.id), Some(PaymentTerms::StoredMethod { .. }));
         if promised
             && app.gateway.collects()
             && first_charge_is_missing(tx, &row).await?
