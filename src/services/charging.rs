@@ -86,7 +86,7 @@ pub async fn settle(
         Subject::Invoice => settle_invoice(tx, charge, outcome, &stored, now).await?,
         Subject::Purchase => settle_purchase(tx, charge, outcome, &stored, now).await?,
     };
-    Ok(mails::add_new(tx, mails).await?)
+    mails::add_new(tx, mails).await
 }
 
 async fn settle_invoice(

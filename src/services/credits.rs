@@ -121,13 +121,11 @@ pub async fn statement(app: &App, id: &str, cycle: Cycle) -> Result<CreditStatem
             open.open.cycle
         )));
     };
-    match stored.statement {
-        Some(statement) => Ok(statement),
-        None => {
-            let input = preview_input(&mut tx, &organization, stored).await?;
-            Ok(close::preview_statement(&input)?)
-        }
+    if let Some(statement) = stored.statement {
+        return Ok(statement);
     }
+    let input = preview_input(&mut tx, &organization, stored).await?;
+    Ok(close::preview_statement(&input)?)
 }
 
 /// What the close of an open cycle would be given now.

@@ -108,7 +108,7 @@ fn fonts(app: &App) -> Result<String> {
         ("Chinese and Japanese", "東京"),
     ] {
         let mut document = crate::documents::sample::sample_document();
-        document.header.buyer.name = sample.to_owned();
+        sample.clone_into(&mut document.header.buyer.name);
         if !renderer.render(&document).context("a sample invoice")?.missing.is_empty() {
             lacking.push(script);
         }

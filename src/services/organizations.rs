@@ -80,13 +80,14 @@ async fn import_batch(
         }
         match stored {
             None => created.push(organization.clone()),
-            Some(stored) => match fixed_field_changed(stored, organization) {
-                Some((field, reason)) => rejected.push(reject(Some(field), reason)),
-                None => {
+            Some(stored) => {
+                if let Some((field, reason)) = fixed_field_changed(stored, organization) {
+                    rejected.push(reject(Some(field), reason));
+                } else {
                     organizations::update(&mut tx, stored, organization, now).await?;
                     updated += 1;
                 }
-            },
+            }
         }
     }
     open_all(&mut tx, &history, &created, now).await?;

@@ -29,14 +29,14 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
             Err(ServiceError::Input(reason)) => {
                 // Not a usage file at all: say so beside it, and leave it.
                 let text = rejected_csv(&[(String::new(), reason.clone(), String::new())])?;
-                write_durably(&rejected_path(&path), &text).map_err(retry)?;
+                write_durably(&rejected_path(&path), &text).map_err(|error| retry(&error))?;
                 return Err(StepError::Park(reason));
             }
             Err(error) => return Err(error.into()),
         },
         // Moved by the attempt that crashed right after, or taken away: there is nothing left to do.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(retry(format!("{}: {error}", path.display()))),
+        Err(error) => return Err(retry(&format!("{}: {error}", path.display()))),
     }
     let mut tx = app.db.write().await?;
     let now = app.clock.now();
@@ -51,7 +51,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     Ok(())
 }
 
-fn retry(reason: impl ToString) -> StepError {
+fn retry(reason: &dyn ToString) -> StepError {
     StepError::Retry { reason: reason.to_string(), after: None }
 }
 
@@ -75,10 +75,11 @@ fn put_away(path: &Path, imported: &Imported) -> Result<(), StepError> {
             .iter()
             .map(|row| (row.line.to_string(), row.reason.clone(), row.raw.clone()))
             .collect();
-        return write_durably(&rejected_path(path), &rejected_csv(&rows)?).map_err(retry);
+        return write_durably(&rejected_path(path), &rejected_csv(&rows)?)
+            .map_err(|error| retry(&error));
     }
     let done = path.parent().unwrap_or(Path::new(".")).join("done");
-    let failed = |error: std::io::Error| retry(format!("{}: {error}", path.display()));
+    let failed = |error: std::io::Error| retry(&format!("{}: {error}", path.display()));
     std::fs::create_dir_all(&done).map_err(failed)?;
     let mut target = done.join(path.file_name().unwrap_or_default());
     // A second file of the same name does not overwrite the first.
@@ -94,12 +95,12 @@ fn put_away(path: &Path, imported: &Imported) -> Result<(), StepError> {
 
 fn rejected_csv(rows: &[(String, String, String)]) -> Result<Vec<u8>, StepError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |error: csv::Error| retry(error);
+    let failed = |error: csv::Error| retry(&error);
     writer.write_record(["line", "reason", "row"]).map_err(failed)?;
     for (line, reason, raw) in rows {
         writer.write_record([line.as_str(), &inert(reason), &inert(raw)]).map_err(failed)?;
     }
-    writer.into_inner().map_err(retry)
+    writer.into_inner().map_err(|error| retry(&error))
 }
 
 /// A cell that a spreadsheet would run as a formula gets a quote in front (F87).
