@@ -37,6 +37,8 @@ pub struct DueGroup {
     pub organizations: Vec<String>,
     /// Files of the inbox, for imports.
     pub files: Vec<String>,
+    /// How often the run was planned when this was asked; two planners who saw the same plan once.
+    pub plans: i64,
     /// More missed cycles than the job catches up by itself: how many.
     pub waits_for_catch_up: Option<u32>,
 }
@@ -96,13 +98,14 @@ async fn due_cycles(
         due_at,
         organizations,
         files: Vec::new(),
+        plans: 0,
         waits_for_catch_up,
     };
     let mut groups = Vec::new();
     for ((cycle, due_at), organizations) in ready {
-        let left = not_covered(tx, job, &cycle, due_at, organizations).await?;
+        let (left, plans) = not_covered(tx, job, &cycle, due_at, organizations).await?;
         if !left.is_empty() {
-            groups.push(group(cycle, due_at, left, None));
+            groups.push(DueGroup { plans, ..group(cycle, due_at, left, None) });
         }
     }
     for ((cycle, due_at, missed), organizations) in held {
@@ -122,18 +125,20 @@ fn missed_cycles(due: &DueCycle, now: DateTime<Utc>) -> Result<u32, ServiceError
         .map_err(|error| damaged("billing_cycle", "cycle", name, error).into())
 }
 
-/// Organizations that no unfinished close step of the run covers.
+/// Organizations that no unfinished close step of the run covers, and how often it was planned.
 async fn not_covered(
     tx: &mut Tx,
     job: &Job,
     cycle: &str,
     due_at: DateTime<Utc>,
     mut organizations: Vec<String>,
-) -> Result<Vec<String>, ServiceError> {
+) -> Result<(Vec<String>, i64), ServiceError> {
+    let mut plans = 0;
     for run in runs::of_cycle(tx, &job.name, cycle).await? {
         if run.due_at != due_at {
             continue;
         }
+        plans = run.plans;
         let covering = steps::unfinished(tx, &run.id, StepKind::Close.as_str()).await?;
         organizations.retain(|organization| {
             !covering.iter().any(|step| {
@@ -142,7 +147,7 @@ async fn not_covered(
             })
         });
     }
-    Ok(organizations)
+    Ok((organizations, plans))
 }
 
 async fn due_schedule(
@@ -167,6 +172,7 @@ async fn due_schedule(
         due_at,
         organizations: Vec::new(),
         files,
+        plans: 0,
         waits_for_catch_up: None,
     }))
 }
@@ -202,11 +208,11 @@ pub async fn plan(
     let job = app.job(&group.job).map_err(|error| ServiceError::NotFound(format!("{error:#}")))?;
     let mut tx = app.db.write().await?;
     let run = get_or_create(&mut tx, group, cause, now).await?;
-    if !runs::begin_plan(&mut tx, &run).await? {
+    if !runs::begin_plan(&mut tx, &run, group.plans).await? {
         return Ok(None);
     }
     // Each plan's steps have ordinals, and so ids, of their own.
-    let first = run.plans * ORDINALS_PER_PLAN;
+    let first = group.plans * ORDINALS_PER_PLAN;
     let steps = match group.files.as_slice() {
         [] => close_steps(&run.id, &group.organizations, job.chunk_organizations, first, now),
         files => (first..)
@@ -257,6 +263,7 @@ pub async fn daily_run(tx: &mut Tx, job: &str, now: DateTime<Utc>) -> Result<Str
         due_at: midnight,
         organizations: Vec::new(),
         files: Vec::new(),
+        plans: 0,
         waits_for_catch_up: None,
     };
     let run = get_or_create(tx, &group, "on demand", now).await?;

@@ -64,13 +64,14 @@ pub async fn get_or_create(
     stored.ok_or_else(|| StorageError::Refused(format!("run {} vanished", run.id)))
 }
 
-/// Takes the right to plan work into a run. False: another planner was faster.
-pub async fn begin_plan(tx: &mut Tx, run: &Run) -> Result<bool, StorageError> {
+/// Takes the right to plan work into a run that was planned `plans` times when what is due was asked.
+/// False: another planner was faster.
+pub async fn begin_plan(tx: &mut Tx, run: &Run, plans: i64) -> Result<bool, StorageError> {
     let touched = execute!(
         tx,
         "UPDATE run SET plans = plans + 1, state = 'open', finished_at = NULL WHERE id = $1 AND plans = $2",
         run.id.clone(),
-        run.plans
+        plans
     );
     Ok(touched == 1)
 }

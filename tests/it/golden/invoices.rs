@@ -173,7 +173,7 @@ fn purchases_are_shown_as_paid() {
     let january = year.close();
     let expected = [
         ("Standard plan, January 2026", "49.00"),
-        ("100 credits bought (100 credits), already paid", "100.00"),
+        ("100 credits bought, already paid", "100.00"),
         ("12.5 credits bought, already paid", "12.50"),
     ];
     assert_eq!(lines(&january), expect(expected));

@@ -209,6 +209,7 @@ pub fn play(history: &History) -> Vec<Figures> {
 
 fn play_month(year: &mut Year, month: &Month, currency: Currency) {
     let cycle = year.open.cycle;
+    year.tax_percent = decimal(month.tax);
     for nano in &month.used {
         year.use_of(cycle, "prompt", Credits::from_nano(*nano));
     }
@@ -235,7 +236,6 @@ fn play_month(year: &mut Year, month: &Month, currency: Currency) {
     if let Some(next) = &month.next {
         year.change_plan(&cycle_terms(next, currency));
     }
-    year.tax_percent = decimal(month.tax);
 }
 
 fn plain(outcome: &CycleOutcome) -> Figures {

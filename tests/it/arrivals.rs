@@ -1,0 +1,100 @@
+//! Usage that arrives at the same time, or in quantities nobody has.
+
+#![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use monthend::app::App;
+use monthend::services::usage::{Imported, import, retry_quarantine};
+
+use crate::harness::world::whole;
+use crate::harness::{Org, both_engines, events};
+
+async fn imported(app: Arc<App>, text: String) -> Imported {
+    tokio::spawn(async move { import(&app, "usage.csv", text.as_bytes()).await.unwrap() })
+        .await
+        .unwrap()
+}
+
+// F24, F56: one file, two processes, organizations whose ledger has no row to lock yet.
+both_engines!(two_imports_of_one_file_count_once, |world| {
+    world.set_clock("2026-01-10T09:00:00Z");
+    let ids: Vec<String> = (0..8).map(|n| format!("o{n}")).collect();
+    let row = |id: &String| Org::new(id, "enterprise", "2026-01-01");
+    world.organizations(&ids.iter().map(row).collect::<Vec<_>>()).await;
+    let numbers: Vec<String> = (0..5_000).map(|n| n.to_string()).collect();
+    let row = |n: usize| (numbers[n].as_str(), ids[n % 8].as_str(), "2026-01-09T09:00:00Z", "1");
+    let forwards: Vec<_> = (0..5_000).map(row).collect();
+    let backwards: Vec<_> = (0..5_000).rev().map(row).collect();
+    let other = world.another_app().await;
+    let (one, two) = tokio::join!(
+        imported(world.app(), events(&forwards)),
+        imported(other.clone(), events(&backwards))
+    );
+    other.db.close().await;
+    assert_eq!((one.accepted + two.accepted, one.duplicates + two.duplicates), (5_000, 5_000));
+    assert_eq!(world.count("usage_event").await, 5_000);
+    for id in &ids {
+        assert_eq!(world.balance(id).await.unbilled, whole(625), "{id}");
+    }
+});
+
+// F23, F24: an import and a close of the same organizations: each event falls in exactly one month.
+both_engines!(an_import_during_the_close_is_billed_once, |world| {
+    world.set_clock("2026-01-01T09:00:00Z");
+    let ids: Vec<String> = (0..40).map(|n| format!("o{n:02}")).collect();
+    let row = |id: &String| Org::new(id, "enterprise", "2026-01-01").with("overage_price", "1");
+    world.organizations(&ids.iter().map(row).collect::<Vec<_>>()).await;
+    world.set_clock("2026-02-01T02:00:00Z");
+    let numbers: Vec<String> = (0..4_000).map(|n| n.to_string()).collect();
+    let row = |n: usize| (numbers[n].as_str(), ids[n % 40].as_str(), "2026-01-31T23:59:59Z", "1");
+    let rows: Vec<_> = (0..4_000).map(row).collect();
+    let other = world.another_app().await;
+    let closing = {
+        let world = world.clone();
+        tokio::spawn(async move { world.clean_tick().await })
+    };
+    let counted = imported(other.clone(), events(&rows)).await;
+    closing.await.unwrap();
+    other.db.close().await;
+    assert_eq!(counted.accepted, 4_000);
+    world.verify_ok().await;
+    world.set_clock("2026-03-01T02:00:00Z");
+    world.clean_tick().await;
+    for id in &ids {
+        let billed: i64 = world.invoices(id).await.iter().map(|row| row.total).sum();
+        assert_eq!(billed, 10_000, "{id}");
+    }
+});
+
+// F52: more credits than there are: that row is set aside, everybody else's are not.
+both_engines!(use_beyond_all_numbers_is_set_aside, |world| {
+    world.set_clock("2026-01-10T09:00:00Z");
+    let row = |id| Org::new(id, "standard", "2026-01-01");
+    world.organizations(&[row("acme"), row("globex")]).await;
+    let text = events(&[
+        ("1", "acme", "2026-01-09T09:00:00Z", "8000000000"),
+        ("2", "acme", "2026-01-09T09:00:00Z", "8000000000"),
+        ("3", "acme", "2026-01-09T09:00:00Z", "99999999999"),
+        ("4", "globex", "2026-01-09T09:00:00Z", "1"),
+    ]);
+    let told = world.usage(&text).await;
+    let lines: BTreeSet<u64> = told.quarantined.iter().map(|row| row.line).collect();
+    // One of the two large ones alone is a number; the third never is.
+    assert_eq!((told.accepted, lines), (2, BTreeSet::from([3, 4])), "{told:?}");
+    assert_eq!(world.balance("globex").await.available, whole(999));
+    world.verify_ok().await;
+    // Across files, too, and when it is tried again.
+    let more = events(&[
+        ("5", "acme", "2026-01-09T09:00:00Z", "9000000000"),
+        ("6", "globex", "2026-01-09T09:00:00Z", "2"),
+    ]);
+    let told = world.usage(&more).await;
+    assert_eq!((told.accepted, told.quarantined.len()), (1, 1), "{told:?}");
+    assert!(told.quarantined[0].reason.contains("range"), "{told:?}");
+    let retried = retry_quarantine(&world.app()).await.unwrap();
+    assert_eq!((retried.rows, retried.imported.accepted), (3, 0), "{retried:?}");
+    assert_eq!(world.balance("globex").await.available, whole(997));
+    assert_eq!(world.count("usage_event").await, 3);
+});

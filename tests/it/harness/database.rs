@@ -1,0 +1,116 @@
+//! A database per test: a file, or one made on the tests' server and dropped again.
+
+#![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
+#![expect(clippy::panic, reason = "one clear sentence instead of an error value")]
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use monthend::app::sqlite_address;
+use monthend::storage::Db;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, FromRow, Row};
+
+use super::Engine;
+
+const SERVER: &str = "MONTHEND_TEST_POSTGRES";
+
+/// Where one test's facts are.
+pub struct Place {
+    /// The address for [`Db::open`].
+    pub address: String,
+    /// Server and name of a database that has to be dropped.
+    made: Option<(String, String)>,
+}
+
+impl Place {
+    /// Makes room for a deployment in `home`.
+    pub async fn new(engine: Engine, home: &Path) -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        if engine == Engine::Sqlite {
+            return Self { address: sqlite_address(home), made: None };
+        }
+        let server = std::env::var(SERVER).unwrap_or_else(|_| {
+            panic!("start tests with tests/run, or set {SERVER} to a server where databases may be created")
+        });
+        let ordinal = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("monthend_it_{}_{ordinal}", std::process::id());
+        let mut connection = PgConnection::connect(&server).await.unwrap();
+        // An earlier process of the same id that was killed may have left it.
+        for statement in
+            [format!("DROP DATABASE IF EXISTS {name}"), format!("CREATE DATABASE {name}")]
+        {
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+        }
+        connection.close().await.unwrap();
+        Self { address: beside(&server, &name), made: Some((server, name)) }
+    }
+
+    /// Removes what [`Self::new`] made.
+    pub async fn remove(&self) {
+        let Some((server, name)) = &self.made else { return };
+        let mut connection = PgConnection::connect(server).await.unwrap();
+        let statement = format!("DROP DATABASE {name} WITH (FORCE)");
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+}
+
+/// The address of another database of a server.
+fn beside(server: &str, name: &str) -> String {
+    let (address, options) = server.split_once('?').unwrap_or((server, ""));
+    let scheme = address.find("://").map_or(0, |at| at + 3);
+    let base = match address[scheme..].find('/') {
+        Some(slash) => &address[..scheme + slash],
+        None => address,
+    };
+    let options = if options.is_empty() { String::new() } else { format!("?{options}") };
+    format!("{base}/{name}{options}")
+}
+
+/// Runs any statement, past all the product's own doors; gives the number of rows it touched.
+pub async fn execute(db: &Db, sql: &str) -> Result<u64, sqlx::Error> {
+    let statement = sqlx::query(AssertSqlSafe(sql.to_owned()));
+    Ok(match db {
+        Db::Sqlite { writer, .. } => statement.execute(writer).await?.rows_affected(),
+        Db::Postgres(pool) => {
+            sqlx::query(AssertSqlSafe(sql.to_owned())).execute(pool).await?.rows_affected()
+        }
+    })
+}
+
+/// All rows of a query whose columns are all text.
+pub async fn table(db: &Db, sql: &str) -> Vec<Vec<String>> {
+    fn cells<'r, R: Row>(row: &'r R) -> Vec<String>
+    where
+        usize: sqlx::ColumnIndex<R>,
+        Option<String>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    {
+        (0..row.len())
+            .map(|column| row.get::<Option<String>, _>(column).unwrap_or_default())
+            .collect()
+    }
+    let sql = AssertSqlSafe(sql.to_owned());
+    match db {
+        Db::Sqlite { writer, .. } => {
+            sqlx::query(sql).fetch_all(writer).await.unwrap().iter().map(cells).collect()
+        }
+        Db::Postgres(pool) => {
+            sqlx::query(sql).fetch_all(pool).await.unwrap().iter().map(cells).collect()
+        }
+    }
+}
+
+/// One number.
+#[derive(FromRow)]
+struct Number(i64);
+
+/// The number of rows a condition finds: `"ledger_entry"`, `"step WHERE state = 'done'"`.
+pub async fn count(db: &Db, what: &str) -> i64 {
+    let sql = AssertSqlSafe(format!("SELECT CAST(COUNT(*) AS BIGINT) FROM {what}"));
+    let Number(count) = match db {
+        Db::Sqlite { writer, .. } => sqlx::query_as(sql).fetch_one(writer).await.unwrap(),
+        Db::Postgres(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
+    };
+    count
+}

@@ -1,0 +1,71 @@
+//! A deployment in a throw-away folder, on either engine, with a clock the test moves.
+
+#![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
+
+pub mod database;
+pub mod provider;
+pub mod rows;
+pub mod world;
+
+use std::sync::Arc;
+
+pub use rows::{Org, events};
+pub use world::World;
+
+/// Where a deployment keeps its facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// A file in the home folder.
+    Sqlite,
+    /// A database of its own on the server of the tests.
+    Postgres,
+}
+
+/// Runs a scenario in a fresh world; afterwards every invariant must hold (unless the scenario does
+/// damage on purpose and says so), and the database goes, whatever the scenario's end.
+pub fn run<F, B, T>(engine: Engine, body: F) -> T
+where
+    F: FnOnce(Arc<World>) -> B,
+    B: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let world = Arc::new(World::new(engine).await);
+        let scenario = body(world.clone());
+        let checked = world.clone();
+        let ended = tokio::spawn(async move {
+            let told = scenario.await;
+            checked.verify_at_the_end().await;
+            told
+        })
+        .await;
+        world.close().await;
+        ended.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()))
+    })
+}
+
+/// One scenario, two tests: `both_engines!(name, |world| { … })`.
+macro_rules! both_engines {
+    ($(#[$note:meta])* $name:ident, |$world:ident| $body:block) => {
+        $(#[$note])*
+        mod $name {
+            #[allow(unused_imports, reason = "a scenario may name only what a world has")]
+            use super::*;
+
+            async fn scenario($world: std::sync::Arc<$crate::harness::World>) $body
+
+            #[test]
+            fn sqlite() {
+                $crate::harness::run($crate::harness::Engine::Sqlite, scenario);
+            }
+
+            #[test]
+            fn postgres() {
+                $crate::harness::run($crate::harness::Engine::Postgres, scenario);
+            }
+        }
+    };
+}
+pub(crate) use both_engines;

@@ -1,0 +1,102 @@
+//! A payment provider with bad days: the sandbox behind a line that can break in each direction.
+
+#![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use monthend::domain::payment::{ChargeOutcome, ChargeRequest};
+use monthend::payments::{GatewayError, PaymentGateway, Sandbox};
+
+/// What the line to the provider does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// Everything arrives.
+    Works,
+    /// Nothing can be sent.
+    Down,
+    /// Charges arrive and are acted upon; no answer comes back.
+    LosesAnswers,
+    /// Requests are lost on the way, and so is the question after them.
+    LosesRequests,
+    /// Charges arrive and settle later; asked again, they still do.
+    Pending,
+}
+
+/// The sandbox behind a line.
+pub struct Flaky {
+    sandbox: Sandbox,
+    line: Mutex<Line>,
+    sent: AtomicUsize,
+}
+
+impl Flaky {
+    /// On the sandbox of a home.
+    pub fn new(home: &Path, line: Line) -> Arc<Self> {
+        let sandbox = Sandbox::open(&home.join("sandbox-journal.jsonl")).unwrap();
+        Arc::new(Self { sandbox, line: Mutex::new(line), sent: AtomicUsize::new(0) })
+    }
+
+    /// The line changes.
+    pub fn set(&self, line: Line) {
+        *self.line.lock().unwrap() = line;
+    }
+
+    /// How many charges were sent, whatever became of them.
+    pub fn sent(&self) -> usize {
+        self.sent.load(Ordering::SeqCst)
+    }
+
+    fn line(&self) -> Line {
+        *self.line.lock().unwrap()
+    }
+}
+
+fn lost<T>() -> Result<T, GatewayError> {
+    Err(GatewayError::Unclear("the line is dead".to_owned()))
+}
+
+fn pending(request: &ChargeRequest) -> ChargeOutcome {
+    ChargeOutcome::Pending { provider_id: format!("debit-{}", request.reference) }
+}
+
+#[async_trait]
+impl PaymentGateway for Flaky {
+    fn name(&self) -> &'static str {
+        "sandbox"
+    }
+
+    fn describe(&self, method_token: &str) -> String {
+        self.sandbox.describe(method_token)
+    }
+
+    async fn charge(&self, request: &ChargeRequest) -> Result<ChargeOutcome, GatewayError> {
+        if self.line() == Line::Down {
+            return Err(GatewayError::NotSent("connection refused".to_owned()));
+        }
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        match self.line() {
+            Line::Works => self.sandbox.charge(request).await,
+            Line::LosesAnswers => {
+                self.sandbox.charge(request).await.ok();
+                lost()
+            }
+            Line::Pending => {
+                self.sandbox.charge(request).await.ok();
+                Ok(pending(request))
+            }
+            Line::LosesRequests | Line::Down => lost(),
+        }
+    }
+
+    async fn lookup(&self, request: &ChargeRequest) -> Result<Option<ChargeOutcome>, GatewayError> {
+        match self.line() {
+            Line::Works => self.sandbox.lookup(request).await,
+            Line::Pending => Ok(Some(pending(request))),
+            Line::Down => Err(GatewayError::NotSent("connection refused".to_owned())),
+            Line::LosesAnswers | Line::LosesRequests => lost(),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Tidiness as an ordinary test: who may import whom, how long a file may be, what may not be written.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test a failure is the answer")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Most lines of a file.
+const MOST_LINES: usize = 600;
+
+/// Rooms and the rooms they may import, beside themselves. Edges know the domain and nothing else.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("intake", &["domain"]),
+    ("storage", &["domain"]),
+    ("documents", &["domain"]),
+    ("mail", &["domain"]),
+    ("payments", &["domain"]),
+    ("clock", &[]),
+    ("config", &["domain"]),
+    ("telemetry", &[]),
+];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The rooms a text names after `crate::`.
+fn imported(text: &str) -> Vec<String> {
+    text.match_indices("crate::")
+        .map(|(at, found)| {
+            text[at + found.len()..]
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn imports_point_one_way() {
+    let source = root().join("src");
+    let mut checked = 0;
+    for (room, allowed) in MAY_IMPORT {
+        let files = match source.join(room) {
+            folder if folder.is_dir() => sources(&folder),
+            _ => vec![source.join(format!("{room}.rs"))],
+        };
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            for name in imported(&text) {
+                let fine = name == *room || allowed.contains(&name.as_str());
+                assert!(fine, "{}: {room} must not know {name}", file.display());
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 100, "only {checked} imports were looked at");
+}
+
+#[test]
+fn the_domain_is_pure() {
+    for file in sources(&root().join("src/domain")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().expect("a first part");
+        for word in ["async ", "sqlx", "tracing", "std::fs", "std::io", "Utc::now", "f64", "f32"] {
+            assert!(
+                !code.contains(word),
+                "{}: {word:?} has no place in the domain",
+                file.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn only_one_file_rounds() {
+    for file in sources(&root().join("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let rounds = text.contains(".round") || text.contains("RoundingStrategy");
+        let allowed =
+            file.ends_with("domain/rounding.rs") || file.starts_with(root().join("src/documents"));
+        assert!(
+            !rounds || allowed,
+            "{} rounds; rules of rounding live in domain/rounding.rs",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn no_file_is_too_long() {
+    for folder in ["src", "tests", "benches"] {
+        for file in sources(&root().join(folder)) {
+            let lines = fs::read_to_string(&file).unwrap().lines().count();
+            assert!(lines <= MOST_LINES, "{} has {lines} lines; split it", file.display());
+        }
+    }
+}
+
+#[test]
+fn statements_use_no_clock_and_no_json_of_the_engine() {
+    for file in sources(&root().join("src/storage")) {
+        let text = fs::read_to_string(&file).unwrap().to_lowercase();
+        for word in ["now()\"", "current_timestamp", "json_each", "jsonb", "datetime('now"] {
+            assert!(
+                !text.contains(word),
+                "{}: {word:?} differs between the engines",
+                file.display()
+            );
+        }
+    }
+}
