@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::domain::text;
+use crate::intake::toml_lines::{key_of, line_of};
 
 /// The starter file `init` writes.
 pub const STARTER: &str = include_str!("../templates/starter/monthend.toml");
@@ -254,10 +255,12 @@ pub enum ConfigError {
         message: String,
     },
     /// A value that makes no sense.
-    #[error("{file}: {field}: {problem}")]
+    #[error("{file}: line {line}: {field}: {problem}")]
     Value {
         /// Which file.
         file: String,
+        /// The line of the key, or of its section where the key is missing.
+        line: usize,
         /// Which key.
         field: &'static str,
         /// What is wrong and what is allowed.
@@ -291,7 +294,24 @@ impl Config {
         match config.problem() {
             None => Ok(config),
             Some((field, problem)) => {
-                Err(ConfigError::Value { file: file.to_owned(), field, problem })
+                let line = line_of(text, field);
+                Err(ConfigError::Value { file: file.to_owned(), line, field, problem })
+            }
+        }
+    }
+
+    /// Name and address of the sender of mails; without a name of its own, the seller's.
+    #[must_use]
+    pub fn sender(&self) -> (String, String) {
+        let from = self.mail.from.trim();
+        match from.rsplit_once('<') {
+            Some((name, rest)) if !name.trim().is_empty() => (
+                name.trim().trim_matches('"').to_owned(),
+                rest.trim_end_matches('>').trim().to_owned(),
+            ),
+            _ => {
+                let address = from.trim_start_matches('<').trim_end_matches('>');
+                (self.seller.name.clone(), address.to_owned())
             }
         }
     }
@@ -315,6 +335,15 @@ impl Config {
                 "mail.smtp",
                 "is missing; transport = \"smtp\" needs host and port".to_owned(),
             ));
+        }
+        let (_, sender) = self.sender();
+        if !text::is_harmless(&self.mail.from)
+            || !sender.is_ascii()
+            || sender.parse::<lettre::Address>().is_err()
+        {
+            let problem =
+                "must be an address like billing@example.com, or Name <billing@example.com>";
+            return Some(("mail.from", problem.to_owned()));
         }
         if !(1..=64).contains(&self.runner.workers) {
             return Some(("runner.workers", "must be from 1 to 64".to_owned()));
@@ -348,7 +377,14 @@ fn syntax_message(text: &str, error: &toml::de::Error) -> String {
     let at = error.span().map_or(0, |span| span.start).min(text.len());
     let before = text.as_bytes().get(..at).unwrap_or_default();
     let line = before.split(|byte| *byte == b'\n').count();
-    format!("line {line}: {}", error.message())
+    // The key alone: what stands behind it may be a password.
+    let key = text.lines().nth(line - 1).and_then(|line| key_of(line)).unwrap_or_default();
+    let said = error.message();
+    if key.is_empty() || said.contains(key) {
+        format!("line {line}: {said}")
+    } else {
+        format!("line {line}: {key}: {said}")
+    }
 }
 
 #[cfg(test)]
@@ -365,11 +401,13 @@ mod tests {
         for (from, to, expected) in [
             ("mode = \"test\"", "mode = \"prod\"", "line"),
             ("mode = \"test\"", "mode = \"test\"\ncolour = 1", "unknown field `colour`"),
-            ("prefix = \"INV\"", "prefix = \"../x\"", "invoices.prefix"),
+            ("prefix = \"INV\"", "prefix = \"../x\"", "line 22: invoices.prefix"),
+            ("payment_days = 14", "payment_days = -1", "line 26: payment_days: invalid value"),
+            ("<billing@example.com>", "<billing>", "line 35: mail.from: must be an address"),
             (
                 "mode = \"test\"",
                 "mode = \"test\"\ndatabase = \"mysql://x\"",
-                "database: must begin",
+                "line 5: database: must begin",
             ),
         ] {
             assert!(STARTER.contains(from), "{from}");

@@ -7,6 +7,7 @@
 pub mod catalog_file;
 pub mod organizations;
 pub mod prices;
+pub(crate) mod toml_lines;
 pub mod usage;
 mod values;
 

@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 
 use super::StepKind;
+use crate::intake::toml_lines::line_of;
 
 /// The definitions the program ships with.
 const EMBEDDED: [(&str, &str); 3] = [
@@ -95,10 +96,12 @@ pub enum DefinitionError {
         message: String,
     },
     /// A value that makes no sense.
-    #[error("{file}: {field}: {problem}")]
+    #[error("{file}: line {line}: {field}: {problem}")]
     Value {
         /// Which file.
         file: String,
+        /// The line of the key, or of its section where the key is missing.
+        line: usize,
         /// Which key.
         field: &'static str,
         /// What is wrong and what is allowed.
@@ -136,18 +139,20 @@ const fn default_chunk() -> usize {
 /// # Errors
 /// The first file that cannot be used, with file, line and field.
 pub fn load(directory: Option<&Path>) -> Result<Vec<Job>, DefinitionError> {
-    let mut texts: Vec<(String, String)> =
-        EMBEDDED.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    // Name of the file, the file as errors name it, text.
+    let mut texts: Vec<(String, String, String)> = EMBEDDED
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*name).to_owned(), (*text).to_owned()))
+        .collect();
     if let Some(directory) = directory {
         for (name, text) in files_of(directory)? {
-            match texts.iter_mut().find(|(known, _)| *known == name) {
-                Some(known) => known.1 = text,
-                None => texts.push((name, text)),
-            }
+            texts.retain(|(known, _, _)| *known != name);
+            let path = directory.join(&name).display().to_string();
+            texts.push((name, path, text));
         }
     }
     let mut jobs: Vec<Job> =
-        texts.iter().map(|(name, text)| parse(name, text)).collect::<Result<_, _>>()?;
+        texts.iter().map(|(_, file, text)| parse(file, text)).collect::<Result<_, _>>()?;
     jobs.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(jobs)
 }
@@ -179,7 +184,10 @@ pub fn parse(file: &str, text: &str) -> Result<Job, DefinitionError> {
         file: file.to_owned(),
         message: error.to_string(),
     })?;
-    let value = |field, problem| DefinitionError::Value { file: file.to_owned(), field, problem };
+    let value = |field, problem| {
+        let line = line_of(text, field);
+        DefinitionError::Value { file: file.to_owned(), line, field, problem }
+    };
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     if parsed.name.is_empty() || !parsed.name.bytes().all(plain) {
         return Err(value(
@@ -187,11 +195,14 @@ pub fn parse(file: &str, text: &str) -> Result<Job, DefinitionError> {
             format!("{:?} must be lower-case letters, digits and _", parsed.name),
         ));
     }
-    if file != format!("{}.toml", parsed.name) {
+    if Path::new(file).file_name() != Some(format!("{}.toml", parsed.name).as_ref()) {
         return Err(value(
             "name",
             format!("{:?} must be the file's name without .toml", parsed.name),
         ));
+    }
+    if parsed.steps.is_empty() {
+        return Err(value("steps", "must name at least one step".to_owned()));
     }
     let mut steps = Vec::new();
     for step in &parsed.steps {
@@ -203,7 +214,7 @@ pub fn parse(file: &str, text: &str) -> Result<Job, DefinitionError> {
     }
     if !(1..=100).contains(&parsed.retry.attempts) || parsed.retry.first_delay_s == 0 {
         let problem = "attempts must be from 1 to 100, first_delay_s at least 1".to_owned();
-        return Err(value("retry", problem));
+        return Err(value("retry.attempts", problem));
     }
     let due = due(&parsed).map_err(|(field, problem)| value(field, problem))?;
     Ok(Job {

@@ -83,7 +83,7 @@ pub async fn write(app: &App, mail: &Mail) -> Result<Composed, ServiceError> {
         .ok_or_else(|| no_organization(&mail.organization))?;
     let (occasion, attached) = occasion(app, &mut tx, mail, &stored.organization).await?;
     drop(tx);
-    let (seller, sender) = sender(app);
+    let (seller, sender) = app.config.sender();
     let facts = MailFacts {
         key: message_key(app, mail, &occasion),
         at: mail.created_at,
@@ -127,20 +127,6 @@ fn message_key(app: &App, mail: &Mail, occasion: &Occasion) -> String {
         }
     };
     format!("{about}-{deployment}")
-}
-
-/// `Name <address>` or an address, from the configuration.
-fn sender(app: &App) -> (String, String) {
-    let from = app.config.mail.from.trim();
-    match from.rsplit_once('<') {
-        Some((name, rest)) if !name.trim().is_empty() => {
-            (name.trim().trim_matches('"').to_owned(), rest.trim_end_matches('>').trim().to_owned())
-        }
-        _ => {
-            let address = from.trim_start_matches('<').trim_end_matches('>');
-            (app.config.seller.name.clone(), address.to_owned())
-        }
-    }
 }
 
 async fn occasion(

@@ -12,6 +12,7 @@ use std::fmt;
 
 use crate::domain::catalog::Catalog;
 use crate::domain::plan::Term;
+use crate::intake::{line_at, toml_lines};
 use check::Checker;
 use shape::File;
 
@@ -74,7 +75,12 @@ pub fn parse(file: &str, text: &str) -> Result<Catalog, CatalogError> {
     let shape: File = match toml::from_str(text) {
         Ok(shape) => shape,
         Err(error) => {
-            check.problem(error.span(), "", error.message().trim().replace('\n', "; "));
+            let reason = error.message().trim().replace('\n', "; ");
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text.lines().nth(line_at(text, start) - 1);
+            // Most messages name the key themselves.
+            let key = line.and_then(toml_lines::key_of).filter(|key| !reason.contains(key));
+            check.problem(error.span(), key.unwrap_or_default(), reason);
             return Err(CatalogError { problems: check.finish() });
         }
     };

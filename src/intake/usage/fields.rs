@@ -73,7 +73,10 @@ impl Draft {
             "id" => &mut self.id,
             "organization" => {
                 if !text::is_organization_id(text) {
-                    let reason = format!("{} is not the id of an organization", shown(text));
+                    let reason = format!(
+                        "{} is not the id of an organization: 1 to 63 characters of a-z, 0-9, '_', '-'",
+                        shown(text)
+                    );
                     return Err(Rejected::field(column, reason));
                 }
                 &mut self.organization
