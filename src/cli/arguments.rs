@@ -8,6 +8,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
 use crate::domain::grant::Source;
+use crate::domain::text;
+
+/// Longest reason that is kept, in characters.
+const MAX_REASON_CHARS: usize = 500;
 
 /// Closes an AI platform's credit month: rates usage, burns, rolls over or expires credits, issues
 /// gapless invoices as PDF and CSV, charges and mails them.
@@ -159,7 +163,7 @@ pub(crate) enum CreditsCommand {
         /// How many
         credits: Credits,
         /// Why, for the audit trail
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
         /// promotional or adjustment
         #[arg(long, default_value = "promotional")]
@@ -205,7 +209,7 @@ pub(crate) enum JobCommand {
         #[arg(long = "org", value_name = "ORG")]
         organizations: Vec<String>,
         /// Why, for the audit trail
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
     },
 }
@@ -227,7 +231,7 @@ pub(crate) enum RunCommand {
         #[arg(long = "org", value_name = "ORG")]
         organization: Option<String>,
         /// Why, for the audit trail
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
     },
 }
@@ -274,7 +278,13 @@ pub(crate) enum PaymentCommand {
         #[arg(long)]
         reference: String,
         /// Why, for the audit trail
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
     },
+}
+
+/// A reason that says something: words, not white space alone (F90).
+fn reason(given: &str) -> Result<String, String> {
+    let clean = text::clipped(given, MAX_REASON_CHARS);
+    if clean.is_empty() { Err("a reason is needed, in words".to_owned()) } else { Ok(clean) }
 }

@@ -38,7 +38,9 @@ pub(super) async fn run(app: &App, command: CatalogCommand, output: &Output) -> 
         CatalogCommand::ImportPrices { file, effective_on } => {
             let text = std::fs::read_to_string(&file)
                 .with_context(|| format!("cannot read {}", file.display()))?;
-            let import = catalogs::import_prices(app, &text, effective_on).await?;
+            let import = catalogs::import_prices(app, &text, effective_on)
+                .await
+                .map_err(|error| error.in_file(&file))?;
             let list = |skips: &[crate::intake::prices::Skip]| -> Vec<_> {
                 skips
                     .iter()

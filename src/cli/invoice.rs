@@ -20,6 +20,9 @@ pub(super) async fn run(app: &App, command: InvoiceCommand, output: &Output) -> 
             let objects = rows.iter().map(|row| row_json(app, row)).collect::<Result<Vec<_>>>()?;
             let lines = rows.iter().map(cells).collect::<Result<Vec<_>>>()?;
             output.result(&json!({"invoices": objects}), || {
+                if rows.is_empty() {
+                    return "There is no such invoice.".to_owned();
+                }
                 let header = [
                     "number",
                     "organization",
@@ -163,9 +166,9 @@ fn shown_text(app: &App, shown: &Shown) -> Result<String> {
     text.push_str(&table(&["meter", "cycle", "events", "credits"], &[2, 3], usage));
     text.push_str(&format!("\n\n{}\n", statement_text(&draft.statement)));
     for charge in &shown.charges {
-        let message = charge.message.as_deref().unwrap_or_default();
+        let message = charge.message.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
         text.push_str(&format!(
-            "\ncharge {} by {}: {} {message}",
+            "\ncharge {} by {}: {}{message}",
             charge.attempt,
             app.gateway.describe(&charge.request.payment_method),
             charge.state

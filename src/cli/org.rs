@@ -25,11 +25,12 @@ pub(super) async fn run(app: &App, command: OrgCommand, output: &Output) -> Resu
 
 async fn import(app: &App, file: &Path, output: &Output) -> Result<Outcome> {
     let imported = if file == Path::new("-") {
-        organizations::import(app, std::io::stdin().lock()).await?
+        organizations::import(app, std::io::stdin().lock()).await
     } else {
         let open = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-        organizations::import(app, open).await?
+        organizations::import(app, open).await
     };
+    let imported = imported.map_err(|error| error.in_file(file))?;
     let reason = |row: &crate::intake::organizations::Rejected| match row.field {
         Some(field) => format!("{field}: {}", row.reason),
         None => row.reason.clone(),

@@ -52,7 +52,10 @@ async fn import(app: &App, file: &Path, output: &Output) -> Result<Imported> {
 }
 
 fn print(imported: &Imported, output: &Output) -> Outcome {
-    let row = |row: &Quarantined| json!({"line": row.line, "organization": row.organization, "reason": row.reason});
+    let row = |row: &Quarantined| {
+        json!({"file": row.file, "line": row.line, "organization": row.organization,
+            "reason": row.reason})
+    };
     let object = json!({
         "accepted": imported.accepted, "duplicates": imported.duplicates,
         "quarantined": imported.quarantined.len(), "credits": imported.credits,
@@ -67,7 +70,7 @@ fn print(imported: &Imported, output: &Output) -> Outcome {
             imported.quarantined.len()
         );
         for row in imported.quarantined.iter().take(SHOWN) {
-            text.push_str(&format!("  line {}: {}\n", row.line, row.reason));
+            text.push_str(&format!("  {}, line {}: {}\n", row.file, row.line, row.reason));
         }
         if imported.quarantined.len() > SHOWN {
             text.push_str("  … `usage quarantine list` shows all\n");

@@ -8,7 +8,7 @@ use super::catalogs::History;
 use super::{ServiceError, no_organization};
 use crate::app::App;
 use crate::domain::close::{self, CycleInput};
-use crate::domain::credits::Credits;
+use crate::domain::credits::{Credits, NANO};
 use crate::domain::cycle::Cycle;
 use crate::domain::grant::{Grant, OpenGrant, Source};
 use crate::domain::ids;
@@ -207,13 +207,32 @@ pub async fn grant(
         Source::Adjustment => catalog.adjustment_term,
         _ => catalog.promotional_term,
     };
-    let ordinal = grants::all(&mut tx, id).await?.len().to_string();
+    let earlier = grants::all(&mut tx, id).await?;
+    refuse_beyond_range(id, &earlier, credits)?;
+    let ordinal = earlier.len().to_string();
     let grant = make_grant(&stored, source, cycle, credits, term, now, &ordinal);
     add_grant(&mut tx, id, &grant, Some(reason), now).await?;
     let command = format!("credits grant {id} {credits} --source {source}: {}", grant.id);
     audit::append(&mut tx, now, &app.actor, &command, reason).await?;
     tx.commit().await?;
     Ok(grant.id)
+}
+
+/// All credits an organization was ever granted must fit together, with room for years of allowances: a
+/// balance that cannot be added up could be neither shown nor closed (F52).
+pub(crate) fn refuse_beyond_range(
+    id: &str,
+    earlier: &[OpenGrant],
+    credits: Credits,
+) -> Result<(), ServiceError> {
+    const MOST: Credits = Credits::from_nano(4_000_000_000 * NANO);
+    let granted = Credits::total(earlier.iter().map(|open| open.grant.granted))?.plus(credits);
+    if granted.is_ok_and(|granted| granted <= MOST) {
+        return Ok(());
+    }
+    Err(ServiceError::Refused(format!(
+        "{credits} credits are too many: organization {id} would have been granted more than {MOST}"
+    )))
 }
 
 /// A grant of now, with its terms frozen.

@@ -1,11 +1,12 @@
 //! Invoices as people ask for them: lists, and one with its lines and statement.
 
-use super::ServiceError;
+use super::{ServiceError, no_organization};
 use crate::app::App;
 use crate::domain::cycle::Cycle;
 use crate::domain::invoice::InvoiceDocument;
 use crate::storage::charges::{self, Charge, Payment};
 use crate::storage::invoices::{self, Row};
+use crate::storage::organizations;
 
 /// An invoice with everything about it.
 #[derive(Debug)]
@@ -31,13 +32,16 @@ pub(crate) fn no_invoice(number: &str) -> ServiceError {
 /// Issued invoices of an organization, a cycle, or all, by number.
 ///
 /// # Errors
-/// The database fails.
+/// There is no such organization, or the database fails.
 pub async fn list(
     app: &App,
     organization: Option<&str>,
     cycle: Option<Cycle>,
 ) -> Result<Vec<Row>, ServiceError> {
     let mut tx = app.db.read().await?;
+    if let Some(id) = organization {
+        organizations::get(&mut tx, id).await?.ok_or_else(|| no_organization(id))?;
+    }
     let mut rows = invoices::list(&mut tx, organization, cycle).await?;
     rows.retain(|row| row.number.is_some());
     Ok(rows)

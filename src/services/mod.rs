@@ -13,6 +13,8 @@ pub mod organizations;
 pub mod purchases;
 pub mod usage;
 
+use std::path::Path;
+
 use crate::documents::files::FileError;
 use crate::domain::close::CloseError;
 use crate::domain::credits::CreditsError;
@@ -42,6 +44,15 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
+    /// The same error; one of the input names its file.
+    #[must_use]
+    pub fn in_file(self, file: &Path) -> Self {
+        match self {
+            Self::Input(problem) => Self::Input(format!("{}: {problem}", file.display())),
+            other => other,
+        }
+    }
+
     /// A stable word for programs.
     #[must_use]
     pub const fn code(&self) -> &'static str {

@@ -2,7 +2,7 @@
 
 use super::catalogs::History;
 use super::charging::{self, Intent};
-use super::credits::current_cycle;
+use super::credits::{current_cycle, refuse_beyond_range};
 use super::{ServiceError, no_organization};
 use crate::app::App;
 use crate::domain::credits::Credits;
@@ -12,7 +12,7 @@ use crate::domain::rounding;
 use crate::storage::charges::{self, Charge, Subject};
 use crate::storage::organizations::Stored;
 use crate::storage::purchases::{self, Purchase};
-use crate::storage::{Tx, ledger, organizations};
+use crate::storage::{Tx, grants, ledger, organizations};
 
 /// What is bought.
 #[derive(Debug, Clone)]
@@ -47,6 +47,7 @@ pub async fn begin(
         ));
     }
     let purchase = priced(app, tx, &stored, wanted).await?;
+    refuse_beyond_range(id, &grants::all(tx, id).await?, purchase.credits)?;
     let gross = purchase.net.plus(purchase.tax)?;
     if !gross.is_positive() {
         return Err(ServiceError::Refused(format!(

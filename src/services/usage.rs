@@ -36,6 +36,8 @@ pub struct Imported {
 /// A row that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
+    /// The file it came in.
+    pub file: String,
     /// Its line.
     pub line: u64,
     /// Whose, where that could be read.
@@ -97,6 +99,7 @@ pub async fn import(app: &App, file: &str, reader: impl BufRead) -> Result<Impor
                     rows.push(Row { line: row.line, event, received_at: intake.now });
                 }
                 Err(error) => rejected.push(Quarantined {
+                    file: file.to_owned(),
                     line: row.line,
                     organization: error.organization.clone(),
                     raw: raw.unwrap_or_default(),
@@ -141,6 +144,7 @@ pub async fn retry_quarantine(app: &App) -> Result<Retried, ServiceError> {
             Err(error) => {
                 let reason = error.to_string();
                 retried.imported.quarantined.push(Quarantined {
+                    file: row.file.clone(),
                     line,
                     organization: row.organization.clone(),
                     raw: row.raw.clone(),
@@ -188,7 +192,7 @@ impl<'a> Intake<'a> {
             .collect();
         quarantine::add(&mut tx, &set_aside, self.now).await?;
         tx.commit().await?;
-        imported.add(&counted, rejected)
+        imported.add(&counted, rejected, self.file)
     }
 
     async fn retry(
@@ -204,7 +208,7 @@ impl<'a> Intake<'a> {
             quarantine::resolve(&mut tx, &origin.id, self.now).await?;
         }
         tx.commit().await?;
-        imported.add(&counted, rejected)
+        imported.add(&counted, rejected, &origin.file)
     }
 
     /// Rates and stores rows inside the caller's transaction.
@@ -274,7 +278,10 @@ impl<'a> Intake<'a> {
         let event = &row.event;
         let known = self.zones.get(&event.organization).copied().flatten();
         let (Some((zone, first_cycle)), Some(open)) = (known, open.get(&event.organization)) else {
-            return Err("this organization is not known; import it and retry".to_owned());
+            return Err(format!(
+                "organization: {:?} is not known; `org import` it, then `usage quarantine retry`",
+                event.organization
+            ));
         };
         if event.at > self.now + Duration::minutes(AHEAD_MINUTES) {
             return Err(format!("at lies more than {AHEAD_MINUTES} minutes in the future"));
@@ -314,7 +321,16 @@ struct Counted {
 }
 
 impl Imported {
-    fn add(&mut self, counted: &Counted, rejected: Vec<Quarantined>) -> Result<(), ServiceError> {
+    fn add(
+        &mut self,
+        counted: &Counted,
+        mut rejected: Vec<Quarantined>,
+        file: &str,
+    ) -> Result<(), ServiceError> {
+        for row in &mut rejected {
+            file.clone_into(&mut row.file);
+        }
+        rejected.sort_by_key(|row| row.line);
         self.accepted += counted.accepted;
         self.duplicates += counted.duplicates;
         self.credits = self.credits.plus(counted.credits)?;
@@ -325,6 +341,8 @@ impl Imported {
 
 fn set_aside(line: u64, event: &UsageEvent, reason: String) -> Quarantined {
     Quarantined {
+        // Known where the batch is added up.
+        file: String::new(),
         line,
         organization: Some(event.organization.clone()),
         raw: intake::raw_of(event),
