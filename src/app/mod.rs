@@ -78,6 +78,17 @@ pub async fn open_database(address: &str) -> Result<Db> {
     Ok(db)
 }
 
+/// A live deployment works at the real time.
+///
+/// # Errors
+/// `--now` was given and the mode is live.
+pub fn refuse_moved_clock(options: &Options, config: &Config) -> Result<()> {
+    if options.clock_is_set && config.mode != Mode::Test {
+        bail!("--now is a test clock; monthend.toml says mode = \"live\"");
+    }
+    Ok(())
+}
+
 impl App {
     /// Opens a deployment that `init` has made.
     ///
@@ -85,9 +96,7 @@ impl App {
     /// What is missing or wrong, and what to do.
     pub async fn open(options: Options) -> Result<Self> {
         let config = Config::load(&options.home)?;
-        if options.clock_is_set && config.mode != Mode::Test {
-            bail!("--now is a test clock; monthend.toml says mode = \"live\"");
-        }
+        refuse_moved_clock(&options, &config)?;
         let address = database_address(&options, &config);
         if let Some(path) = address.strip_prefix("sqlite:")
             && !Path::new(path).exists()

@@ -3,12 +3,12 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use super::Outcome;
 use super::output::{Output, path};
-use crate::app::{App, Options, database_address, open_database};
+use crate::app::{App, Options, database_address, open_database, refuse_moved_clock};
 use crate::config::{self, Config};
 use crate::documents::files::write_durably;
 use crate::intake::catalog_file;
@@ -20,8 +20,13 @@ const FOLDERS: [&str; 4] = ["documents", "outbox", "inbox", "inbox/done"];
 
 pub(super) async fn run(options: Options, live: bool, output: &Output) -> Result<Outcome> {
     let home = options.home.clone();
+    if live && options.clock_is_set {
+        bail!("--now is a test clock; a live deployment is made at the real time: leave --now out");
+    }
     let created = files(&home, live)?;
     let config = Config::load(&home)?;
+    refuse_moved_clock(&options, &config)?;
+    let mode = config.mode;
     let db = open_database(&database_address(&options, &config)).await?;
     restrict(&home)?;
     let app = App::with_database(options, config, db).await?;
@@ -35,14 +40,19 @@ pub(super) async fn run(options: Options, live: bool, output: &Output) -> Result
         catalogs::apply(&app, &path(&file), &text).await?;
     }
     app.db.close().await;
-    output.result(&json!({"created": created, "database": app.db.engine()}), || {
+    output.result(&json!({"created": created, "database": app.db.engine(), "mode": mode.as_str()}), || {
         if created.is_empty() {
-            return format!("{} is ready; nothing had to be written.", home.display());
+            return format!(
+                "{} is ready, in {} mode; nothing had to be written.",
+                home.display(),
+                mode.as_str()
+            );
         }
         format!(
-            "Wrote {} in {}.\nEdit monthend.toml and catalog.toml (`catalog apply`), then `org import`, `usage import`, `tick`.\n`doctor` checks everything.",
+            "Wrote {} in {}, in {} mode.\nEdit monthend.toml and catalog.toml (`catalog apply`), then `org import`, `usage import`, `tick`.\n`doctor` checks everything.",
             created.join(", "),
-            home.display()
+            home.display(),
+            mode.as_str()
         )
     });
     Ok(Outcome::Done)

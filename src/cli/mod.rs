@@ -46,7 +46,8 @@ pub fn main() -> ExitCode {
     };
     let level = match arguments.command {
         Command::Serve => "info",
-        _ if arguments.quiet => "error",
+        // With --json, stderr holds the error object alone; the result lists what is parked and why.
+        _ if arguments.quiet || arguments.json => "error",
         _ => "warn",
     };
     telemetry::start(level);
@@ -79,8 +80,22 @@ fn usage_error(error: &clap::Error) -> ExitCode {
 }
 
 fn failed(output: &Output, error: &anyhow::Error) -> ExitCode {
-    output.error(output::code_of(error), &format!("{error:#}"));
+    output.error(output::code_of(error), &chain(error));
     ExitCode::from(CANNOT_RUN)
+}
+
+/// An error and its causes; a cause that the text before it has already told is not told again.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 async fn dispatch(arguments: Arguments, output: &Output) -> Result<Outcome> {

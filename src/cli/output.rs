@@ -41,7 +41,7 @@ impl Output {
     /// Prints the result: the object for programs, or the text for people.
     pub(crate) fn result(&self, object: &Value, text: impl FnOnce() -> String) {
         if self.json {
-            line(&mut std::io::stdout(), &object.to_string());
+            line(&mut std::io::stdout(), &escaped(object));
         } else if !self.quiet {
             line(&mut std::io::stdout(), text().trim_end());
         }
@@ -83,6 +83,25 @@ impl Output {
         bar.enable_steady_tick(std::time::Duration::from_millis(120));
         bar
     }
+}
+
+/// JSON whose texts steer no terminal: what [`text::cleaned`] would take out stays, but escaped.
+fn escaped(object: &Value) -> String {
+    let json = object.to_string();
+    if text::is_harmless(&json) {
+        return json;
+    }
+    let mut safe = String::with_capacity(json.len());
+    for c in json.chars() {
+        if text::is_harmless(c.encode_utf8(&mut [0; 4])) {
+            safe.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                safe += &format!("\\u{unit:04x}");
+            }
+        }
+    }
+    safe
 }
 
 /// A closed pipe is no reason to fail.
