@@ -3,6 +3,7 @@
 mod arrivals;
 mod buying;
 mod catch_up;
+mod cli;
 mod clocks;
 mod engines_agree;
 mod golden;

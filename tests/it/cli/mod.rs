@@ -1,0 +1,16 @@
+//! The command line from the outside: what its contract promises, what it says to bad and hostile input.
+
+mod bad_config;
+mod bad_rows;
+mod catalog;
+mod close;
+mod credits;
+mod golden;
+mod home;
+mod hostile;
+mod invoices;
+mod organizations;
+mod secrets;
+mod setup;
+mod shape;
+mod usage;

@@ -1,0 +1,160 @@
+//! `usage import`, `usage quarantine`.
+
+#![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::home::{Home, THREE};
+use super::shape::{Kind, has};
+
+const CSV: &str = "id,organization,at,meter,project,cells,executions\n\
+                   1,acme,2026-01-10T10:00:00Z,dynamic_column,p1,50,\n\
+                   2,acme,2026-01-10T10:00:00Z,log,p1,,50\n";
+const NDJSON: &str = "{\"specversion\":\"1.0\",\"id\":\"3\",\"source\":\"/app\",\"time\":\"2026-01-10T10:00:00Z\",\
+                      \"type\":\"dynamic_column\",\"subject\":\"acme\",\"data\":{\"cells\":7,\"project\":\"p1\"}}\n";
+
+fn totals(value: &Value) -> (u64, u64, u64, &str) {
+    let count = |name: &str| value[name].as_u64().unwrap();
+    let credits = value["credits"].as_str().unwrap();
+    (count("accepted"), count("duplicates"), count("quarantined"), credits)
+}
+
+#[test]
+fn csv_and_cloud_events_are_told_apart_by_content() {
+    let home = Home::with(THREE);
+    // The names lie.
+    home.write("u.ndjson", CSV);
+    home.write("u.csv", NDJSON);
+    let both = home.json("2026-01-11", "usage import u.ndjson u.csv", 0);
+    has(&both, &[("credits", &[Kind::Credits])]);
+    assert_eq!(totals(&both), (3, 0, 0, "57"));
+    // The same again is counted, not charged.
+    let again = home.json("2026-01-11", "usage import u.ndjson u.csv", 0);
+    assert_eq!(totals(&again), (0, 3, 0, "0"));
+    let balance = home.json("2026-01-11", "credits balance acme", 0);
+    assert_eq!(balance["available"], "943");
+}
+
+#[test]
+fn stdin_is_a_file_too() {
+    let home = Home::with(THREE);
+    for (text, accepted) in [(CSV, 2), (NDJSON, 1), ("\u{FEFF}id,organization,at,meter\n", 0)] {
+        let answer = home.run_with("2026-01-11", &["--json", "usage", "import", "-"], text);
+        assert_eq!((answer.code, answer.json()["accepted"].as_u64().unwrap()), (0, accepted));
+    }
+    let shown = home.run_with("2026-01-11", &["usage", "import", "-"], CSV);
+    assert!(shown.stdout.contains("2 duplicates"), "{shown:?}");
+}
+
+// A rate, a meter or an organization that is missing sets the row aside; it is never priced at zero.
+#[test]
+fn what_cannot_be_priced_waits_and_is_retried() {
+    let home = Home::with(THREE);
+    let rows = "1,acme,2026-01-10T10:00:00Z,prompt,1,\n\
+                2,acme,2026-01-10T10:00:00Z,teleport,1,\n\
+                3,dora,2026-01-10T10:00:00Z,prompt,1,\n\
+                4,acme,2026-01-10T10:00:00Z,prompt,1,5\n";
+    home.write("u.csv", format!("id,organization,at,meter,executions,tokens\n{rows}"));
+    let answer = home.json("2026-01-11", "usage import u.csv", 1);
+    assert_eq!(totals(&answer), (1, 0, 3, "1"));
+    let listed = home.json("2026-01-11", "usage quarantine list", 0);
+    let rows = listed["rows"].as_array().unwrap();
+    let of = |line: u64| rows.iter().find(|row| row["line"] == line).unwrap();
+    for row in rows {
+        has(row, &[("line", &[Kind::Count]), ("reason", &[Kind::Text]), ("file", &[Kind::Text])]);
+        assert_eq!(row["file"], "u.csv");
+    }
+    for (line, word) in [(3, "teleport"), (4, "organization"), (5, "tokens")] {
+        assert!(of(line)["reason"].as_str().unwrap().contains(word), "{}", of(line));
+    }
+    assert!(home.run("2026-01-11", "usage quarantine list").stdout.contains("teleport"));
+    // The causes are mended one after the other.
+    let dora = "dora,Dora,d@d.example,standard,2026-01-01,,,,,,,,";
+    home.import_organizations("2026-01-11", dora);
+    assert_eq!(totals(&home.json("2026-01-11", "usage quarantine retry", 1)), (1, 0, 2, "1"));
+    let text = home.read("catalog.toml");
+    home.write(
+        "catalog.toml",
+        text + "\n[meters.teleport]\ndimensions = [\"executions\"]\n[[rates]]\nmeter = \"teleport\"\n\
+                dimension = \"executions\"\ncredits = 30\n[[rates]]\nmeter = \"prompt\"\ndimension = \"tokens\"\ncredits = 2\n",
+    );
+    home.run("2026-01-11", "catalog apply");
+    home.edit(
+        "catalog.toml",
+        "[meters.prompt]\ndimensions = [\"executions\"]",
+        "[meters.prompt]\ndimensions = [\"executions\", \"tokens\"]",
+    );
+    assert_eq!(home.json("2026-01-11", "catalog apply", 0), json!({"version": 2}));
+    assert_eq!(totals(&home.json("2026-01-11", "usage quarantine retry", 0)), (2, 0, 0, "41"));
+    assert_eq!(home.json("2026-01-11", "usage quarantine list", 0)["rows"], json!([]));
+    assert_eq!(totals(&home.json("2026-01-11", "usage quarantine retry", 0)), (0, 0, 0, "0"));
+    assert_eq!(home.json("2026-01-11", "credits balance acme", 0)["available"], "958");
+}
+
+// An id is used once: another content under it is no event and no duplicate.
+#[test]
+fn an_id_with_other_content_is_set_aside() {
+    let home = Home::with(THREE);
+    home.write("u.csv", CSV);
+    home.json("2026-01-11", "usage import u.csv", 0);
+    home.edit("u.csv", "p1,50,", "p1,51,");
+    assert_eq!(totals(&home.json("2026-01-11", "usage import u.csv", 1)), (0, 1, 1, "0"));
+    assert_eq!(home.json("2026-01-11", "credits balance acme", 0)["available"], "950");
+}
+
+// F46: from 62 days back to 5 minutes ahead.
+#[test]
+fn the_future_and_the_distant_past_are_set_aside() {
+    let home = Home::new();
+    let old = "acme,Acme,a@a.example,professional,2025-01-01,,,,,,,,";
+    home.import_organizations("2025-01-01", old);
+    let times = [
+        ("2026-03-05T00:05:00Z", true),
+        ("2026-03-05T00:05:01Z", false),
+        ("2026-01-02T00:00:00Z", true),
+        ("2026-01-01T23:59:59Z", false),
+        ("2026-03-04T23:59:60Z", true),
+        ("1969-12-31T00:00:00Z", false),
+        ("9999-12-31T23:59:59Z", false),
+        ("2026-03-04T12:00:00+05:30", true),
+        ("2026-03-04T12:00:00.123456789Z", true),
+        ("2026-02-30T12:00:00Z", false),
+        ("2026-03-04 12:00", false),
+        ("yesterday", false),
+        ("", false),
+    ];
+    for (number, (at, good)) in times.iter().enumerate() {
+        let text = format!("id,organization,at,meter,executions\n{number},acme,{at},prompt,1\n");
+        let answer = home.run_with("2026-03-05", &["--json", "usage", "import", "-"], &text);
+        // F47: a leap second is taken or refused, never a panic.
+        let value = answer.json();
+        if *at != "2026-03-04T23:59:60Z" {
+            assert_eq!(value["accepted"], u64::from(*good), "{at}: {value}");
+            assert_eq!(answer.code, i32::from(!good), "{at}: {value}");
+        }
+        assert_eq!(totals(&value).0 + totals(&value).2, 1, "{at}: {value}");
+    }
+}
+
+// Every row of a file is accounted for, in files larger than one transaction.
+#[test]
+fn every_row_ends_somewhere() {
+    let home = Home::with(THREE);
+    let mut text = "id,organization,at,meter,executions\n".to_owned();
+    for number in 0..4_500 {
+        let quantity = if number % 1_000 == 999 { "x" } else { "0.25" };
+        let id = if number % 1_000 == 500 { 0 } else { number };
+        writeln!(text, "e{id},acme,2026-01-10T10:00:00Z,prompt,{quantity}").unwrap();
+    }
+    home.write("big.csv", &text);
+    let first = home.json("2026-01-11", "usage import big.csv", 1);
+    assert_eq!(totals(&first), (4_492, 4, 4, "1123"));
+    let again = home.json("2026-01-11", "usage import big.csv", 1);
+    assert_eq!(totals(&again), (0, 4_496, 4, "0"));
+    let listed = home.json("2026-01-11", "usage quarantine list", 0);
+    assert_eq!(listed["rows"].as_array().unwrap().len(), 4, "the same row is not set aside twice");
+    let balance = home.json("2026-01-11", "credits balance acme", 0);
+    assert_eq!((&balance["available"], &balance["unbilled"]), (&json!("-123"), &json!("1123")));
+}
