@@ -155,6 +155,9 @@ fn shown_text(app: &App, shown: &Shown) -> Result<String> {
     if !draft.prepaid.is_zero() {
         text.push_str(&format!("\n  already paid {}", draft.prepaid));
     }
+    if row.status == "settled" && row.amount_due != 0 {
+        text.push_str(&format!("\n  paid since {}", row.money(row.amount_due)?));
+    }
     text.push_str(&format!("\n  to pay {}\n\nUse by meter\n", amount_due(row)?));
     let usage = draft
         .usage

@@ -30,6 +30,7 @@ async fn import(app: &App, file: &Path, output: &Output) -> Result<Outcome> {
         let open = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
         organizations::import(app, open).await
     };
+    let file = if file == Path::new("-") { Path::new("stdin") } else { file };
     let imported = imported.map_err(|error| error.in_file(file))?;
     let reason = |row: &crate::intake::organizations::Rejected| match row.field {
         Some(field) => format!("{field}: {}", row.reason),
@@ -136,13 +137,27 @@ async fn show(app: &App, id: &str, output: &Output) -> Result<Outcome> {
                     .map_or("none".to_owned(), |method| app.gateway.describe(method)),
             ),
             ("tax", format!("{} %", decimal::text(o.tax_percent))),
-            ("own terms", contract.to_string()),
+            ("own terms", own_terms(&contract)),
         ] {
             text.push_str(&format!("  {what:<16}{value}\n"));
         }
         text
     });
     Ok(Outcome::Done)
+}
+
+/// What a contract says, for people; nothing where the plan decides.
+fn own_terms(contract: &Value) -> String {
+    let said = contract.as_object().into_iter().flatten().filter_map(|(name, value)| match value {
+        Value::Null => None,
+        Value::String(text) => Some(format!("{name} {text}")),
+        money => {
+            let part = |key: &str| money[key].as_str().unwrap_or_default().to_owned();
+            Some(format!("{name} {} {}", part("amount"), part("currency")))
+        }
+    });
+    let said: Vec<String> = said.collect();
+    if said.is_empty() { "none, the plan's".to_owned() } else { said.join(", ") }
 }
 
 fn term(term: Term) -> String {

@@ -132,6 +132,7 @@ fn what_is_no_organizations_file_is_refused_as_a_whole() {
         answer.refuses(&["o.csv"]);
         answer.refuses(parts);
     }
+    home.run("2026-01-01", "org import -").refuses(&["stdin", "empty"]);
     home.run("2026-01-01", "org import none.csv").refuses(&["none.csv", "No such file"]);
     home.run("2026-01-01", "org import documents").refuses(&["documents", "directory"]);
     let all = home.json("2026-01-01", "org list", 0);

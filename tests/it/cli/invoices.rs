@@ -108,6 +108,10 @@ fn an_invoice_shows_every_figure() {
     for word in ["82.80", "20 %", "already paid", "prompt", "400", "allowance", ".pdf"] {
         assert!(text.contains(word), "{word} in {text}");
     }
+    // What was paid, and with what, adds up to the total: 82.80 = 24.00 + 58.80.
+    for line in ["already paid 24.00 USD", "paid since 58.80 USD", "to pay 0.00 USD"] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
     let declined = listed(&home, "--org bolt")[0].clone();
     assert_eq!(declined["amount_due"], declined["total"]);
     let number = declined["number"].as_str().unwrap();

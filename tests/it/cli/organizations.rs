@@ -105,6 +105,8 @@ fn list_and_show_have_the_contracts_shape() {
     let (code, message) = home.error("2026-01-02", "org show nobody");
     assert_eq!(code, "not_found");
     assert!(message.contains("nobody") && message.contains("org list"), "{message}");
+    let text = home.run("2026-01-02", "org show cora").stdout;
+    assert!(text.contains("own terms       none") && !text.contains('{'), "{text}");
     let table = home.run("2026-01-02", "org list").stdout;
     for word in ["acme", "Acme Corp", "standard", "active"] {
         assert!(table.contains(word), "{table}");
