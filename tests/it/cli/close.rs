@@ -253,3 +253,19 @@ fn the_inbox_is_emptied() {
     assert!(home.path().join("inbox/b.csv.part").exists());
     assert!(home.path().join("inbox/.c.csv").exists());
 }
+
+// Rows of the inbox that are set aside are no secret: 1, and the file is named.
+#[test]
+fn bad_rows_of_the_inbox_are_told() {
+    let home = Home::with(THREE);
+    let text = "id,organization,at,meter,executions\n1,acme,2026-01-10T10:00:00Z,prompt,1\n\
+                2,acme,2026-01-10T10:00:00Z,teleport,1\n";
+    home.write("inbox/a.csv", text);
+    let tick = home.run("2026-01-11T00:00:00Z", "tick");
+    assert_eq!(tick.code, 1, "{tick:?}");
+    assert!(tick.stdout.contains("a.csv"), "{tick:?}");
+    assert_eq!(home.json("2026-01-11T00:01:00Z", "credits balance acme", 0)["unbilled"], "1");
+    let rows = home.json("2026-01-11T00:01:00Z", "usage quarantine list", 0);
+    assert_eq!(rows["rows"][0]["line"], 3, "{rows}");
+    assert!(home.read("inbox/a.csv.rejected.csv").contains("teleport"));
+}
