@@ -61,7 +61,14 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         match chunk.close(&mut tx, stored).await {
             Ok(outcome) => outcomes.push((organization, outcome)),
             Err(ServiceError::Storage(error)) => return Err(error.into()),
-            Err(error) => poisoned.push(Poisoned { organization, reason: error.to_string() }),
+            Err(error) => {
+                let reason = format!(
+                    "{error}; correct its contract (`org import`) or the catalog, then \
+                     `run retry {} --org {organization}`",
+                    step.run_id
+                );
+                poisoned.push(Poisoned { organization, reason });
+            }
         }
     }
     if let [alone] = poisoned.as_slice()
