@@ -14,8 +14,10 @@ use super::runner::{Runner, held_of};
 use super::steps::{Range, chunk_step, mail_steps, subject_step};
 use super::{StepKind, names};
 use crate::app::App;
+use crate::domain::close::OpenCycle;
 use crate::domain::cycle::Cycle;
 use crate::domain::payment::{ChargeOutcome, ChargeState, Decline};
+use crate::domain::plan::CycleTerms;
 use crate::services::catalogs::History;
 use crate::services::charging::{self, Transfer};
 use crate::services::purchases::{self, Wanted};
@@ -302,23 +304,30 @@ async fn refreeze_terms(
         let Some(open) = cycles::open_of(tx, std::slice::from_ref(&id)).await?.pop() else {
             continue;
         };
-        let frozen = open.open.terms;
+        let open = open.open;
         // A plan changed since is the next cycle's; only the same plan's terms are taken anew.
-        if stored.organization.plan != frozen.plan {
+        if stored.organization.plan != open.terms.plan {
             continue;
         }
         let mut terms = version
             .catalog
             .terms(&stored.organization, version.number)
             .map_err(|error| ServiceError::Refused(format!("organization {id}: {error}")))?;
-        if open.open.fee_billed {
-            // On the invoice before already: it cannot change any more.
-            (terms.fee, terms.fee_timing) = (frozen.fee, frozen.fee_timing);
-        }
+        keep_what_was_billed(&mut terms, &open);
         cycles::set_open_terms(tx, &id, &terms).await?;
         names.push(id);
     }
     Ok(names)
+}
+
+/// The invoice of the cycle before said whether, and at what price, this one was billed in advance: a
+/// correction does not change that.
+fn keep_what_was_billed(terms: &mut CycleTerms, open: &OpenCycle) {
+    terms.fee_timing = open.terms.fee_timing;
+    if open.fee_billed {
+        terms.fee = open.terms.fee;
+        terms.plan_name.clone_from(&open.terms.plan_name);
+    }
 }
 
 /// Buys credits: charges the stored method, grants when paid, mails the receipt. Gives the purchase's id.
