@@ -18,7 +18,7 @@ use crate::domain::rating::RateCard;
 use crate::domain::usage::UsageEvent;
 use crate::intake::usage::{self as intake, UsageReader};
 use crate::storage::usage::{self, RatedEvent, Stored};
-use crate::storage::{Tx, cycles, ledger, organizations, quarantine};
+use crate::storage::{StorageError, Tx, cycles, ledger, organizations, quarantine};
 
 /// What became of a usage file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -172,14 +172,43 @@ impl<'a> Intake<'a> {
         Ok(Self { app, rates, look_back, file, now, id, batches: 0, zones: HashMap::new() })
     }
 
+    /// Stores a batch. One that leaves the range of numbers is halved until the row to blame stands
+    /// alone: that one is set aside, everybody else's are stored (F52).
     async fn batch(
         &mut self,
         rows: Vec<Row>,
-        mut rejected: Vec<Quarantined>,
+        rejected: Vec<Quarantined>,
         imported: &mut Imported,
     ) -> Result<(), ServiceError> {
+        let mut left = vec![(rows, rejected)];
+        while let Some((mut rows, mut rejected)) = left.pop() {
+            match self.store_all(&rows, &rejected, imported).await {
+                Err(error) if is_out_of_range(&error) && !rows.is_empty() => {
+                    if let [alone] = rows.as_slice() {
+                        rejected.push(set_aside(alone.line, &alone.event, OUT_OF_RANGE.to_owned()));
+                        left.push((Vec::new(), rejected));
+                    } else {
+                        left.push((rows.split_off(rows.len() / 2), Vec::new()));
+                        left.push((rows, rejected));
+                    }
+                }
+                stored => stored?,
+            }
+        }
+        Ok(())
+    }
+
+    /// All of these, in one transaction.
+    async fn store_all(
+        &mut self,
+        rows: &[Row],
+        rejected: &[Quarantined],
+        imported: &mut Imported,
+    ) -> Result<(), ServiceError> {
+        let mut rejected = rejected.to_vec();
         let mut tx = self.app.db.write().await?;
         let counted = self.store(&mut tx, rows, &mut rejected).await?;
+        let credits = imported.credits.plus(counted.credits)?;
         let set_aside: Vec<quarantine::Rejected> = rejected
             .iter()
             .map(|row| quarantine::Rejected {
@@ -192,7 +221,8 @@ impl<'a> Intake<'a> {
             .collect();
         quarantine::add(&mut tx, &set_aside, self.now).await?;
         tx.commit().await?;
-        imported.add(&counted, rejected, self.file)
+        imported.add(&counted, credits, rejected, self.file);
+        Ok(())
     }
 
     async fn retry(
@@ -203,19 +233,33 @@ impl<'a> Intake<'a> {
     ) -> Result<(), ServiceError> {
         let mut rejected = Vec::new();
         let mut tx = self.app.db.write().await?;
-        let counted = self.store(&mut tx, rows, &mut rejected).await?;
+        let stored = self.store(&mut tx, &rows, &mut rejected).await;
+        let summed = stored.and_then(|counted| {
+            let credits = imported.credits.plus(counted.credits)?;
+            Ok((counted, credits))
+        });
+        let (counted, credits) = match summed {
+            Err(error) if is_out_of_range(&error) => {
+                let alone = |row: &Row| set_aside(row.line, &row.event, OUT_OF_RANGE.to_owned());
+                let alone = rows.iter().map(alone).collect();
+                imported.add(&Counted::default(), imported.credits, alone, &origin.file);
+                return Ok(());
+            }
+            summed => summed?,
+        };
         if rejected.is_empty() {
             quarantine::resolve(&mut tx, &origin.id, self.now).await?;
         }
         tx.commit().await?;
-        imported.add(&counted, rejected, &origin.file)
+        imported.add(&counted, credits, rejected, &origin.file);
+        Ok(())
     }
 
     /// Rates and stores rows inside the caller's transaction.
     async fn store(
         &mut self,
         tx: &mut Tx,
-        rows: Vec<Row>,
+        rows: &[Row],
         rejected: &mut Vec<Quarantined>,
     ) -> Result<Counted, ServiceError> {
         let mut counted = Counted::default();
@@ -232,7 +276,7 @@ impl<'a> Intake<'a> {
             .collect();
         let mut rated: Vec<(u64, RatedEvent)> = Vec::with_capacity(rows.len());
         for row in rows {
-            match self.rated(&row, &open) {
+            match self.rated(row, &open) {
                 Ok(event) => rated.push((row.line, event)),
                 Err(reason) => rejected.push(set_aside(row.line, &row.event, reason)),
             }
@@ -313,6 +357,18 @@ impl<'a> Intake<'a> {
 const OTHER_CONTENT: &str =
     "another event with this organization, source and id is stored; ids must not be used again";
 
+const OUT_OF_RANGE: &str = "with this event the use leaves the range of numbers (some 9 billion credits); \
+                            correct the quantity and import it under the same id";
+
+/// Did a sum of credits leave its range, here or in the database?
+fn is_out_of_range(error: &ServiceError) -> bool {
+    match error {
+        ServiceError::Refused(_) | ServiceError::Storage(StorageError::Refused(_)) => true,
+        ServiceError::Storage(error) => error.is_out_of_range(),
+        _ => false,
+    }
+}
+
 #[derive(Default)]
 struct Counted {
     accepted: u64,
@@ -324,18 +380,18 @@ impl Imported {
     fn add(
         &mut self,
         counted: &Counted,
+        credits: Credits,
         mut rejected: Vec<Quarantined>,
         file: &str,
-    ) -> Result<(), ServiceError> {
+    ) {
         for row in &mut rejected {
             file.clone_into(&mut row.file);
         }
         rejected.sort_by_key(|row| row.line);
         self.accepted += counted.accepted;
         self.duplicates += counted.duplicates;
-        self.credits = self.credits.plus(counted.credits)?;
+        self.credits = credits;
         self.quarantined.extend(rejected);
-        Ok(())
     }
 }
 

@@ -81,6 +81,14 @@ impl StorageError {
         }
     }
 
+    /// Did a value leave the range its column allows?
+    #[must_use]
+    pub fn is_out_of_range(&self) -> bool {
+        // 22003 is PostgreSQL's word for an integer that does not fit; SQLite has only the column's check.
+        matches!(self, Self::Engine(sqlx::Error::Database(error))
+            if error.is_check_violation() || error.code().is_some_and(|code| code == "22003"))
+    }
+
     /// Is it a unique key that already exists?
     #[must_use]
     pub fn is_duplicate(&self) -> bool {
