@@ -70,8 +70,12 @@ both_engines!(a_declined_invoice_is_paid_with_a_new_method, |world| {
     world.retry(&run, Some("declined")).await;
     assert_eq!(stands(&world, "declined").await.1, "declined");
     assert_eq!(world.count("charge WHERE organization = 'declined'").await, 2);
-    // The stolen one may not, and who must act first is not charged around.
-    for how in ["stolen", "needs_action", "none"] {
+    // Who must act first is asked for again, and not charged around.
+    world.retry(&run, Some("needs_action")).await;
+    assert_eq!(stands(&world, "needs_action").await.1, "needs_action");
+    assert_eq!(world.count("charge WHERE organization = 'needs_action'").await, 1);
+    // The stolen one may not be tried again.
+    for how in ["stolen", "none"] {
         let refused = requests::retry(&world.app(), &run, Some(how), "test").await;
         assert!(matches!(refused, Err(ServiceError::Refused(_))), "{how}: {refused:?}");
     }
@@ -86,7 +90,9 @@ both_engines!(a_declined_invoice_is_paid_with_a_new_method, |world| {
         );
     }
     // Paid is paid.
-    assert!(requests::retry(&world.app(), &run, None, "test").await.is_err());
+    for how in ["declined", "stolen"] {
+        assert!(requests::retry(&world.app(), &run, Some(how), "test").await.is_err());
+    }
     world.clean_tick().await;
     assert_eq!((world.taken("declined"), world.taken("stolen")), (1, 1));
 });
@@ -96,7 +102,7 @@ async fn transfer(
     number: &str,
     amount: Option<&str>,
 ) -> Result<Report, ServiceError> {
-    let received_on = "2026-02-05".parse().unwrap();
+    let received_on = "2026-02-01".parse().unwrap();
     let transfer =
         Transfer { number, amount, received_on, reference: "bank 4711", reason: "statement 12" };
     record_transfer(&world.app(), &transfer).await

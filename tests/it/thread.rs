@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
+use monthend::storage::invoices::Row;
+
 use crate::harness::world::{cycle, whole};
 use crate::harness::{Org, World, both_engines, events};
 
@@ -78,11 +80,11 @@ both_engines!(import_close_issue_render_charge_mail, |world| {
     assert_eq!(world.mails("acme").await, ["invoice", "receipt"]);
     // Two addresses, two facts.
     assert_eq!(world.mails("globex").await, ["invoice", "invoice", "receipt", "receipt"]);
-    files(&world, &[acme.pdf, acme.csv, globex.pdf, globex.csv]);
+    files(&world, &acme, &globex);
 });
 
-fn files(world: &World, stored: &[Option<String>]) {
-    for path in stored {
+fn files(world: &World, acme: &Row, globex: &Row) {
+    for path in [&acme.pdf, &acme.csv, &globex.pdf, &globex.csv] {
         let bytes = std::fs::read(world.home().join("documents").join(path.as_ref().unwrap()));
         assert!(bytes.unwrap().len() > 100, "{path:?}");
     }
@@ -92,7 +94,9 @@ fn files(world: &World, stored: &[Option<String>]) {
         .collect();
     assert_eq!(mails.len(), 6);
     let attached = |name: &str| mails.iter().filter(|mail| mail.contains(name)).count();
-    assert_eq!((attached("INV-2026-000001.pdf"), attached("INV-2026-000002.pdf")), (2, 1));
+    for (row, recipients) in [(acme, 1), (globex, 2)] {
+        assert_eq!(attached(&format!("{}.pdf", row.number.as_ref().unwrap())), recipients);
+    }
 }
 
 // F20, F36: a tick is only a hint.

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -29,14 +28,14 @@ pub enum Line {
 pub struct Flaky {
     sandbox: Sandbox,
     line: Mutex<Line>,
-    sent: AtomicUsize,
+    sent: Mutex<Vec<String>>,
 }
 
 impl Flaky {
     /// On the sandbox of a home.
     pub fn new(home: &Path, line: Line) -> Arc<Self> {
         let sandbox = Sandbox::open(&home.join("sandbox-journal.jsonl")).unwrap();
-        Arc::new(Self { sandbox, line: Mutex::new(line), sent: AtomicUsize::new(0) })
+        Arc::new(Self { sandbox, line: Mutex::new(line), sent: Mutex::default() })
     }
 
     /// The line changes.
@@ -46,7 +45,7 @@ impl Flaky {
 
     /// How many charges were sent, whatever became of them.
     pub fn sent(&self) -> usize {
-        self.sent.load(Ordering::SeqCst)
+        self.sent.lock().unwrap().len()
     }
 
     fn line(&self) -> Line {
@@ -76,7 +75,7 @@ impl PaymentGateway for Flaky {
         if self.line() == Line::Down {
             return Err(GatewayError::NotSent("connection refused".to_owned()));
         }
-        self.sent.fetch_add(1, Ordering::SeqCst);
+        self.sent.lock().unwrap().push(request.key.clone());
         match self.line() {
             Line::Works => self.sandbox.charge(request).await,
             Line::LosesAnswers => {
@@ -92,8 +91,11 @@ impl PaymentGateway for Flaky {
     }
 
     async fn lookup(&self, request: &ChargeRequest) -> Result<Option<ChargeOutcome>, GatewayError> {
+        let sent = self.sent.lock().unwrap().contains(&request.key);
         match self.line() {
             Line::Works => self.sandbox.lookup(request).await,
+            // The line breaks with the first charge: the question before it was answered.
+            Line::LosesAnswers | Line::LosesRequests | Line::Pending if !sent => Ok(None),
             Line::Pending => Ok(Some(pending(request))),
             Line::Down => Err(GatewayError::NotSent("connection refused".to_owned())),
             Line::LosesAnswers | Line::LosesRequests => lost(),
