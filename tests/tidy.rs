@@ -1,6 +1,6 @@
 //! Tidiness as an ordinary test: who may import whom, how long a file may be, what may not be written.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test a failure is the answer")]
+#![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -27,11 +27,11 @@ pub struct Balance {
     pub state: State,
     /// `posted − unbilled − deficit`; below zero where more was used than there is.
     pub available: Credits,
-    /// Left in all grants, by the ledger.
+    /// Left in all grants, once ended cycles are closed.
     pub posted: Credits,
-    /// Rated use that no close has taken yet.
+    /// Rated use of the cycle that is running.
     pub unbilled: Credits,
-    /// Use beyond all grants, brought from closed cycles (D8).
+    /// Use beyond all grants, brought from ended cycles (D8).
     pub deficit: Credits,
     /// Grants with credits left, in burn order (D3).
     pub grants: Vec<OpenGrant>,
@@ -44,8 +44,8 @@ pub struct Balance {
 pub async fn balance(app: &App, id: &str) -> Result<Balance, ServiceError> {
     let mut tx = app.db.read().await?;
     let stored = organizations::get(&mut tx, id).await?.ok_or_else(|| no_organization(id))?;
-    let open = open_cycle(&mut tx, id).await?;
-    let mut grants = grants::open(&mut tx, id, id).await?.remove(id).unwrap_or_default();
+    let stands = stands(&mut tx, &stored, app.clock.now()).await?;
+    let Stands { cycle: open, mut grants } = stands;
     crate::domain::burn::sort(&mut grants);
     let posted = Credits::total(grants.iter().map(|open| open.remaining))?;
     let unbilled = usage::unbilled(&mut tx, id, open.open.cycle).await?;
@@ -61,6 +61,42 @@ pub async fn balance(app: &App, id: &str) -> Result<Balance, ServiceError> {
         deficit,
         grants,
     })
+}
+
+/// An organization's open cycle and grants with credits left.
+struct Stands {
+    cycle: cycles::Stored,
+    grants: Vec<OpenGrant>,
+}
+
+/// How things stand at an instant: a cycle that has ended but is not closed yet (within its grace, or
+/// after downtime) is closed in thought, so that expired credits are not shown as there (S25).
+async fn stands(tx: &mut Tx, stored: &Stored, at: DateTime<Utc>) -> Result<Stands, ServiceError> {
+    let id = stored.organization.id.as_str();
+    let mut cycle = open_cycle(tx, id).await?;
+    let mut grants = grants::open(tx, id, id).await?.remove(id).unwrap_or_default();
+    while cycle.open.bounds.ends_at <= at {
+        let mut input = preview_input(tx, stored, cycle.clone()).await?;
+        let label = cycle.open.cycle;
+        input.grants = grants.iter().filter(|open| open.grant.cycle <= label).cloned().collect();
+        // What cannot be closed is shown as the ledger has it; its step is parked with the reason.
+        let Ok(outcome) = close::close(&input) else { break };
+        for (grant, left) in outcome.remaining {
+            for open in grants.iter_mut().filter(|open| open.grant.id == grant) {
+                open.remaining = left;
+            }
+        }
+        grants.retain(|open| open.remaining.is_positive());
+        grants
+            .extend(outcome.next_grant.map(|grant| OpenGrant { remaining: grant.granted, grant }));
+        cycle = cycles::Stored {
+            deficit_brought: outcome.statement.deficit,
+            due_at: cycles::due_at(&outcome.next),
+            open: outcome.next,
+            ..cycle
+        };
+    }
+    Ok(Stands { cycle, grants })
 }
 
 /// Paused: without credits under a plan that does not bill overage (S49), or set aside by finance.
