@@ -4,6 +4,7 @@ mod arrivals;
 mod buying;
 mod catch_up;
 mod clocks;
+mod documented;
 mod engines_agree;
 mod golden;
 mod harness;
