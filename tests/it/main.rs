@@ -5,6 +5,7 @@ mod buying;
 mod catch_up;
 mod cli;
 mod clocks;
+mod documented;
 mod engines_agree;
 mod golden;
 mod harness;
