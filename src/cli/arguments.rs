@@ -79,7 +79,7 @@ pub(crate) enum Command {
     /// Issued invoices
     #[command(subcommand)]
     Invoice(InvoiceCommand),
-    /// Payments that no gateway collects
+    /// Bank transfers, and charges that cannot be resolved otherwise
     #[command(subcommand)]
     Payment(PaymentCommand),
     /// Check every invariant, read-only; exit 1 if one does not hold

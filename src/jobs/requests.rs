@@ -404,10 +404,15 @@ pub async fn void_charge(
     }
     let outcome = match app.gateway.lookup(&charge.request).await {
         Ok(Some(outcome @ ChargeOutcome::Succeeded { .. })) => outcome,
+        Ok(Some(ChargeOutcome::Pending { .. })) => {
+            return Err(ServiceError::Refused(format!(
+                "the provider says the charge of invoice {number} is still pending; it may go through: wait"
+            )));
+        }
         Ok(_) => ChargeOutcome::Declined {
             provider_id: charge.provider_id.clone(),
             decline: Decline {
-                code: "voided".to_owned(),
+                code: charges::VOIDED.to_owned(),
                 hard: false,
                 message: format!("closed by {} as not taken: {reason}", app.actor),
             },

@@ -58,6 +58,7 @@ pub fn charge_of(app: &App, intent: &Intent<'_>, now: DateTime<Utc>) -> Charge {
         state: ChargeState::Intended,
         provider_id: None,
         message: None,
+        decline_code: None,
         decline_hard: false,
         lookups: 0,
         first_sent_at: None,
@@ -116,10 +117,12 @@ async fn settle_invoice(
                 .await?;
             Ok(mail(Kind::Receipt))
         }
-        ChargeOutcome::Declined { .. } => {
+        ChargeOutcome::Declined { decline, .. } => {
             invoices::set_status(tx, id, invoice, InvoiceStatus::Issued, payment_status::DECLINED)
                 .await?;
-            Ok(mail(Kind::PaymentFailed))
+            // Nobody declined what a person closed: there is nothing to tell the customer.
+            let voided = decline.code == charges::VOIDED;
+            Ok(if voided { Vec::new() } else { mail(Kind::PaymentFailed) })
         }
         ChargeOutcome::NeedsAction { .. } => {
             let status = payment_status::NEEDS_ACTION;

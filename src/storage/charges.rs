@@ -27,6 +27,9 @@ impl Subject {
     }
 }
 
+/// Code of an attempt that a person closed as not taken.
+pub const VOIDED: &str = "voided";
+
 /// A stored charge.
 #[derive(Debug, Clone)]
 pub struct Charge {
@@ -46,6 +49,8 @@ pub struct Charge {
     pub provider_id: Option<String>,
     /// Why it was declined, or what is unclear.
     pub message: Option<String>,
+    /// The provider's code of a decline, or [`VOIDED`].
+    pub decline_code: Option<String>,
     /// A hard decline: never again with this method.
     pub decline_hard: bool,
     /// Look-ups made of an unknown outcome.
@@ -68,6 +73,7 @@ struct Row {
     payment_method: String,
     state: String,
     provider_id: Option<String>,
+    decline_code: Option<String>,
     decline_hard: bool,
     message: Option<String>,
     lookups: i64,
@@ -92,6 +98,7 @@ impl Row {
             state,
             provider_id: self.provider_id,
             message: self.message,
+            decline_code: self.decline_code,
             decline_hard: self.decline_hard,
             lookups: self.lookups,
             first_sent_at: self.first_sent_at,
@@ -105,7 +112,7 @@ macro_rules! select {
     ($condition:literal) => {
         concat!(
             "SELECT organization, id, key, subject, subject_id, reference, attempt, currency, amount, ",
-            "payment_method, state, provider_id, decline_hard, message, lookups, first_sent_at FROM charge ",
+            "payment_method, state, provider_id, decline_code, decline_hard, message, lookups, first_sent_at FROM charge ",
             $condition
         )
     };

@@ -90,12 +90,14 @@ impl Checks {
             }
             // Only the sandbox is on this machine; asking a real provider is not verify's business.
             let said = app.gateway.lookup(&charge.request).await;
+            let voided = charge.decline_code.as_deref() == Some(charges::VOIDED)
+                && !matches!(said, Ok(Some(ChargeOutcome::Succeeded { .. })));
             let agrees = matches!(
                 (&said, charge.state),
                 (Ok(Some(ChargeOutcome::Succeeded { .. })), ChargeState::Succeeded)
                     | (Ok(Some(ChargeOutcome::Declined { .. })), ChargeState::Declined)
             );
-            self.provider.count(agrees, || {
+            self.provider.count(agrees || voided, || {
                 format!(
                     "{name}, attempt {}: {} here, the provider says {said:?}",
                     charge.attempt, charge.state

@@ -19,6 +19,7 @@ mod properties;
 mod real_input;
 mod repairs;
 mod scenarios;
+mod standing;
 mod starter;
 mod tampering;
 mod thousand;
