@@ -215,9 +215,13 @@ pub(super) fn held_of(group: &DueGroup) -> Option<Held> {
 
 /// Does one claimed step in a task of its own, so that a panic ends nothing but this step.
 async fn perform(app: Arc<App>, step: Step) -> Result<(), ServiceError> {
+    let mut tx = app.db.read().await?;
+    let cycle = runs::get(&mut tx, &step.run_id).await?.map(|run| run.cycle);
+    drop(tx);
     let span = tracing::info_span!(
         "step",
         run = step.run_id,
+        cycle,
         kind = step.kind,
         organization = step.organization,
         organizations = step.organizations

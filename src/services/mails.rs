@@ -15,7 +15,7 @@ use crate::mail::{
 };
 use crate::storage::charges::{self, Charge};
 use crate::storage::mails::{self, Mail};
-use crate::storage::{Tx, grants, invoices, organizations, purchases};
+use crate::storage::{Tx, artifacts, grants, invoices, organizations, purchases};
 
 /// What a mail tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,13 +134,13 @@ async fn occasion(
     tx: &mut Tx,
     mail: &Mail,
     organization: &Organization,
-) -> Result<(Occasion, Vec<invoices::Artifact>), ServiceError> {
+) -> Result<(Occasion, Vec<artifacts::Artifact>), ServiceError> {
     let charge = match &mail.charge_id {
         None => None,
         Some(id) => charges::get(tx, &mail.organization, id).await?,
     };
     let document = document(tx, mail).await?;
-    let files = invoices::artifacts(tx, &mail.organization, &mail.subject_id).await?;
+    let files = artifacts::of_invoice(tx, &mail.organization, &mail.subject_id).await?;
     match (mail.kind.as_str(), document) {
         ("invoice", Some(document)) => Ok((invoice(&document, organization)?, files)),
         ("receipt", document) => {
@@ -268,7 +268,7 @@ pub fn payment_terms(app: &App, organization: &Organization, due: bool) -> Payme
     }
 }
 
-fn attachments(app: &App, files: &[invoices::Artifact]) -> Result<Vec<Attachment>, ServiceError> {
+fn attachments(app: &App, files: &[artifacts::Artifact]) -> Result<Vec<Attachment>, ServiceError> {
     files
         .iter()
         .map(|file| {

@@ -277,25 +277,6 @@ pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Row>
     Ok(fetch_all!(tx, Row, select!("WHERE i.organization = $1 ORDER BY i.cycle"), organization))
 }
 
-/// The files of a cycle's invoices of a range of organizations.
-pub async fn artifacts_in_range(
-    tx: &mut Tx,
-    first: &str,
-    last: &str,
-    cycle: Cycle,
-) -> Result<Vec<Artifact>, StorageError> {
-    Ok(fetch_all!(
-        tx,
-        Artifact,
-        "SELECT a.organization, a.invoice_id, a.kind, a.path, a.sha256, a.length FROM artifact a \
-         JOIN invoice i ON i.organization = a.organization AND i.id = a.invoice_id \
-         WHERE a.organization BETWEEN $1 AND $2 AND i.cycle = $3",
-        first,
-        last,
-        cycle.to_string()
-    ))
-}
-
 /// When the last invoice of a series was issued.
 pub async fn last_issued_at(
     tx: &mut Tx,
@@ -402,58 +383,6 @@ pub async fn document(
          WHERE organization = $1 AND id = $2 AND number IS NOT NULL",
         organization,
         id
-    ))
-}
-
-/// A stored document file.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct Artifact {
-    /// Whose.
-    pub organization: String,
-    /// Of which invoice.
-    pub invoice_id: String,
-    /// `pdf` or `csv`.
-    pub kind: String,
-    /// Path inside the documents folder.
-    pub path: String,
-    /// Hash of the bytes.
-    pub sha256: String,
-    /// Number of bytes.
-    pub length: i64,
-}
-
-/// Records files that are on disk and synced.
-pub async fn add_artifacts(tx: &mut Tx, artifacts: &[Artifact]) -> Result<(), StorageError> {
-    insert!(
-        tx,
-        "INSERT INTO artifact (organization, invoice_id, kind, path, sha256, length)",
-        " ON CONFLICT (organization, invoice_id, kind) DO NOTHING",
-        artifacts,
-        row => [
-            row.organization.clone(),
-            row.invoice_id.clone(),
-            row.kind.clone(),
-            row.path.clone(),
-            row.sha256.clone(),
-            row.length,
-        ]
-    );
-    Ok(())
-}
-
-/// The files of one invoice.
-pub async fn artifacts(
-    tx: &mut Tx,
-    organization: &str,
-    invoice_id: &str,
-) -> Result<Vec<Artifact>, StorageError> {
-    Ok(fetch_all!(
-        tx,
-        Artifact,
-        "SELECT organization, invoice_id, kind, path, sha256, length FROM artifact \
-         WHERE organization = $1 AND invoice_id = $2 ORDER BY kind DESC",
-        organization,
-        invoice_id
     ))
 }
 

@@ -3,6 +3,7 @@
 //! Invariants: each statement is static text beside its binds; no arithmetic on amounts in SQL but
 //! sums that are cast and checked; no `now()`; every write happens in a caller's transaction.
 
+pub mod artifacts;
 pub mod audit;
 pub mod catalog;
 pub mod charges;

@@ -6,7 +6,7 @@ use super::Check;
 use crate::app::App;
 use crate::domain::ids;
 use crate::services::ServiceError;
-use crate::storage::{Tx, invoices};
+use crate::storage::{Tx, artifacts, invoices};
 
 /// The numbers of each series are 1…N, and later numbers were not issued earlier.
 pub(super) async fn numbers(tx: &mut Tx) -> Result<Check, ServiceError> {
@@ -36,7 +36,7 @@ pub(super) async fn numbers(tx: &mut Tx) -> Result<Check, ServiceError> {
 pub(super) async fn files(app: &App, tx: &mut Tx) -> Result<Check, ServiceError> {
     let mut check = Check::new("documents_intact");
     for row in invoices::list(tx, None, None).await? {
-        for artifact in invoices::artifacts(tx, &row.organization, &row.id).await? {
+        for artifact in artifacts::of_invoice(tx, &row.organization, &row.id).await? {
             let path = app.documents().join(&artifact.path);
             let bytes = std::fs::read(&path).unwrap_or_default();
             check.count(ids::sha256_hex(&bytes) == artifact.sha256, || {

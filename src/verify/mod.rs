@@ -20,7 +20,7 @@ pub struct Check {
     pub name: &'static str,
     /// How many things were checked.
     pub checked: u64,
-    /// What does not hold, in words for finance; at most [`SHOWN`] of them.
+    /// What does not hold, in words for finance; the first twenty of them.
     pub problems: Vec<String>,
     /// How many more problems there are.
     pub more: u64,

@@ -17,8 +17,9 @@ use crate::domain::organization::Organization;
 use crate::jobs::StepKind;
 use crate::services::charging::{self, Intent};
 use crate::services::mails::{self, Kind};
+use crate::storage::artifacts::{self, Artifact};
 use crate::storage::charges::Subject;
-use crate::storage::invoices::{Artifact, DocumentRow, Row};
+use crate::storage::invoices::{DocumentRow, Row};
 use crate::storage::steps::Step;
 use crate::storage::{Tx, charges, invoices, ledger, organizations, steps};
 
@@ -34,7 +35,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let run = run_of(&mut tx, step).await?;
     let cycle = cycle_of(&run)?;
     let rows = invoices::documents(&mut tx, range.first, range.last, cycle).await?;
-    let stored = invoices::artifacts_in_range(&mut tx, range.first, range.last, cycle).await?;
+    let stored = artifacts::in_range(&mut tx, range.first, range.last, cycle).await?;
     drop(tx);
     let terms = payment_terms(&rows)?;
     let missing = missing_documents(app, rows, &stored);
@@ -51,7 +52,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let mut tx = app.db.write().await?;
     steps::hold(&mut tx, step, now + LEASE).await?;
     ledger::lock(&mut tx, range.first, range.last).await?;
-    invoices::add_artifacts(&mut tx, &artifacts).await?;
+    artifacts::add(&mut tx, &artifacts).await?;
     follow_up(app, &mut tx, step, cycle, &terms).await?;
     steps::finish(&mut tx, step, now).await?;
     tx.commit().await?;

@@ -11,6 +11,7 @@ mod hostile;
 mod invoices;
 mod organizations;
 mod secrets;
+mod serving;
 mod setup;
 mod shape;
 mod usage;

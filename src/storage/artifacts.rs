@@ -1,0 +1,76 @@
+//! Document files: what was rendered, where it lies, what its bytes hash to.
+
+use super::db::{fetch_all, insert};
+use super::{StorageError, Tx};
+use crate::domain::cycle::Cycle;
+
+/// A stored document file.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Artifact {
+    /// Whose.
+    pub organization: String,
+    /// Of which invoice.
+    pub invoice_id: String,
+    /// `pdf` or `csv`.
+    pub kind: String,
+    /// Path inside the documents folder.
+    pub path: String,
+    /// Hash of the bytes.
+    pub sha256: String,
+    /// Number of bytes.
+    pub length: i64,
+}
+
+/// Records files that are on disk and synced.
+pub async fn add(tx: &mut Tx, artifacts: &[Artifact]) -> Result<(), StorageError> {
+    insert!(
+        tx,
+        "INSERT INTO artifact (organization, invoice_id, kind, path, sha256, length)",
+        " ON CONFLICT (organization, invoice_id, kind) DO NOTHING",
+        artifacts,
+        row => [
+            row.organization.clone(),
+            row.invoice_id.clone(),
+            row.kind.clone(),
+            row.path.clone(),
+            row.sha256.clone(),
+            row.length,
+        ]
+    );
+    Ok(())
+}
+
+/// The files of one invoice.
+pub async fn of_invoice(
+    tx: &mut Tx,
+    organization: &str,
+    invoice_id: &str,
+) -> Result<Vec<Artifact>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Artifact,
+        "SELECT organization, invoice_id, kind, path, sha256, length FROM artifact \
+         WHERE organization = $1 AND invoice_id = $2 ORDER BY kind DESC",
+        organization,
+        invoice_id
+    ))
+}
+
+/// The files of a cycle's invoices of a range of organizations.
+pub async fn in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    cycle: Cycle,
+) -> Result<Vec<Artifact>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Artifact,
+        "SELECT a.organization, a.invoice_id, a.kind, a.path, a.sha256, a.length FROM artifact a \
+         JOIN invoice i ON i.organization = a.organization AND i.id = a.invoice_id \
+         WHERE a.organization BETWEEN $1 AND $2 AND i.cycle = $3",
+        first,
+        last,
+        cycle.to_string()
+    ))
+}
