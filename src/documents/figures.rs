@@ -4,25 +4,7 @@ use rust_decimal::Decimal;
 
 use crate::domain::credits::Credits;
 use crate::domain::money::{Currency, Money};
-
-/// Groups the digits before the point by three.
-pub fn grouped(plain: &str) -> String {
-    let (sign, magnitude) = plain.strip_prefix('-').map_or(("", plain), |rest| ("-", rest));
-    let (whole, part) = magnitude.split_once('.').map_or((magnitude, None), |(w, p)| (w, Some(p)));
-    let mut text = String::with_capacity(plain.len() + whole.len() / 3 + 1);
-    text.push_str(sign);
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if let Some(part) = part {
-        text.push('.');
-        text.push_str(part);
-    }
-    text
-}
+pub use crate::domain::text::grouped;
 
 /// An amount without its currency: `1,234.50`.
 pub fn amount(money: Money) -> String {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 
-use crate::domain::cycle::Cycle;
+use crate::domain::cycle::{Cycle, month_name};
 use crate::domain::grant::Source;
 use crate::domain::money::Currency;
 
@@ -60,25 +60,6 @@ pub const CYCLE: &str = "Cycle";
 pub const EVENTS: &str = "Events";
 
 pub const SUPPORT: &str = "Questions?";
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-
-fn month_name(month: u32) -> &'static str {
-    (month as usize).checked_sub(1).and_then(|index| MONTHS.get(index)).copied().unwrap_or("?")
-}
 
 /// `1 November 2026`.
 pub fn date(date: NaiveDate) -> String {

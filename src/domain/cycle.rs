@@ -130,6 +130,26 @@ impl Cycle {
     }
 }
 
+/// A calendar month's name in English: 1 is January.
+#[must_use]
+pub fn month_name(month: u32) -> &'static str {
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    (month as usize).checked_sub(1).and_then(|index| MONTHS.get(index)).copied().unwrap_or("?")
+}
+
 /// The first instant of a calendar day in a zone.
 fn start_of_day(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     let midnight = day.and_time(chrono::NaiveTime::MIN);

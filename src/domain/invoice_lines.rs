@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 
 use super::close::{CycleInput, PaidPurchase};
 use super::credits::Credits;
-use super::cycle::Cycle;
+use super::cycle::{self, Cycle};
 use super::decimal;
 use super::invoice::{InvoiceError, InvoiceLine, LineKind};
 use super::money::Money;
@@ -203,20 +203,5 @@ fn purchase_line(input: &CycleInput, purchase: &PaidPurchase) -> InvoiceLine {
 /// `January 2026`, as printed.
 #[must_use]
 pub fn month_name(cycle: Cycle) -> String {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    let month = MONTHS.get(cycle.month() as usize - 1).copied().unwrap_or("?");
-    format!("{month} {}", cycle.year())
+    format!("{} {}", cycle::month_name(cycle.month()), cycle.year())
 }

@@ -40,6 +40,26 @@ pub fn clipped(text: &str, limit: usize) -> String {
     short
 }
 
+/// The digits before the point of a plain number in groups of three: `-1234567.5` → `-1,234,567.5`.
+#[must_use]
+pub fn grouped(plain: &str) -> String {
+    let (sign, magnitude) = plain.strip_prefix('-').map_or(("", plain), |rest| ("-", rest));
+    let (whole, part) = magnitude.split_once('.').map_or((magnitude, None), |(w, p)| (w, Some(p)));
+    let mut text = String::with_capacity(plain.len() + whole.len() / 3 + 1);
+    text.push_str(sign);
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if let Some(part) = part {
+        text.push('.');
+        text.push_str(part);
+    }
+    text
+}
+
 /// Does the text hold nothing that [`cleaned`] would remove?
 #[must_use]
 pub fn is_harmless(text: &str) -> bool {

@@ -217,7 +217,7 @@ fn file_of(folder: Option<&Path>, name: &str) -> String {
 
 fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter("money", money);
-    environment.add_filter("credits", |amount: String| grouped(&amount));
+    environment.add_filter("credits", |amount: String| text::grouped(&amount));
     environment.add_filter("date", date);
     environment.add_filter("month", month);
     environment.add_filter("left", |text: String, width: usize| format!("{text:<width$}"));
@@ -231,25 +231,7 @@ fn money(value: &Value) -> Result<String, Error> {
             Error::new(ErrorKind::InvalidOperation, "the money filter needs an amount of money")
         })
     };
-    Ok(format!("{} {}", grouped(&part("amount")?), part("currency")?))
-}
-
-/// `-1234567.5` → `-1,234,567.5`.
-fn grouped(number: &str) -> String {
-    let (sign, magnitude) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));
-    let (whole, part) = magnitude.split_once('.').map_or((magnitude, None), |(w, p)| (w, Some(p)));
-    let mut text = sign.to_owned();
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if let Some(part) = part {
-        text.push('.');
-        text.push_str(part);
-    }
-    text
+    Ok(format!("{} {}", text::grouped(&part("amount")?), part("currency")?))
 }
 
 /// `2026-10-31` → `31 October 2026`: no reader takes the month for the day.

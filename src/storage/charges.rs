@@ -136,14 +136,6 @@ pub async fn of_subject(
     .collect()
 }
 
-/// Every charge.
-pub async fn all(tx: &mut Tx) -> Result<Vec<Charge>, StorageError> {
-    fetch_all!(tx, Row, select!("ORDER BY organization, id"))
-        .into_iter()
-        .map(Row::into_domain)
-        .collect()
-}
-
 /// Records intents to charge.
 ///
 /// # Errors

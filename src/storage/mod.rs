@@ -89,12 +89,6 @@ impl StorageError {
         matches!(self, Self::Engine(sqlx::Error::Database(error))
             if error.is_check_violation() || error.code().is_some_and(|code| code == "22003"))
     }
-
-    /// Is it a unique key that already exists?
-    #[must_use]
-    pub fn is_duplicate(&self) -> bool {
-        matches!(self, Self::Engine(sqlx::Error::Database(error)) if error.is_unique_violation())
-    }
 }
 
 /// Reads a stored text as a domain value; names table, column and row where it is none.

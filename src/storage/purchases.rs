@@ -132,24 +132,6 @@ pub async fn all(tx: &mut Tx, organization: &str) -> Result<Vec<Purchase>, Stora
         .collect()
 }
 
-/// Purchases paid in a cycle, or still open, of one organization: their tax is rounded together.
-pub async fn counted_in(
-    tx: &mut Tx,
-    organization: &str,
-    cycle: Cycle,
-) -> Result<Vec<Purchase>, StorageError> {
-    fetch_all!(
-        tx,
-        Row,
-        select!("WHERE organization = $1 AND state = 'paid' AND cycle = $2 ORDER BY id"),
-        organization,
-        cycle.to_string()
-    )
-    .into_iter()
-    .map(Row::into_domain)
-    .collect()
-}
-
 /// Marks a purchase paid: it led to a grant in a cycle. False: it was not open.
 pub async fn mark_paid(
     tx: &mut Tx,
