@@ -5,8 +5,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::cycle::Cycle;
 use super::ids;
 use super::money::Money;
+
+/// Code of an attempt that was called off before it took money.
+pub const CANCELED: &str = "canceled";
 
 /// What is sent to a payment provider; the same key always goes with the same parameters (C3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,4 +178,137 @@ impl ChargeOutcome {
             Self::Declined { provider_id, .. } => provider_id.as_deref(),
         }
     }
+}
+
+/// What a saved payment method may be shown as; the provider holds the rest (S61).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MethodDetails {
+    /// `visa`, `mastercard`, `sepa_debit` …; with a wallet: `visa (Google Pay)`.
+    pub brand: String,
+    /// Last four digits of the card or account.
+    pub last4: Option<String>,
+    /// Last month it is valid in, as `2027-03`; none: it does not expire.
+    pub expires: Option<Cycle>,
+}
+
+/// Money to be given back for one charge; the same key always goes with the same parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefundRequest {
+    /// Idempotency key, derived from deployment and credit note.
+    pub key: String,
+    /// The charge that took the money, with all its parameters.
+    pub charge: ChargeRequest,
+    /// The provider's id of that charge.
+    pub provider_id: String,
+    /// How much goes back: above zero, at most what the charge took.
+    pub amount: Money,
+    /// The credit note's number.
+    pub reference: String,
+}
+
+impl RefundRequest {
+    /// Hash over all parameters; a key is never sent with another.
+    #[must_use]
+    pub fn request_hash(&self) -> String {
+        let (charge, amount) = (self.charge.request_hash(), self.amount);
+        let parts = [&self.key, &charge, &self.provider_id, &amount.to_string(), &self.reference];
+        ids::sha256_hex(parts.map(String::as_str).join("\n").as_bytes())
+    }
+}
+
+/// A provider's word on a refund.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome", deny_unknown_fields)]
+pub enum RefundOutcome {
+    /// The money is on its way back.
+    Succeeded {
+        /// The provider's id of the refund.
+        provider_id: String,
+    },
+    /// Accepted, but not carried out yet.
+    Pending {
+        /// The provider's id of the refund.
+        provider_id: String,
+    },
+    /// Refused for good: nothing goes back by this way.
+    Failed {
+        /// The provider's id, where it made one.
+        provider_id: Option<String>,
+        /// Why, for finance.
+        message: String,
+    },
+}
+
+/// A page of the provider where the customer acts by himself; the address is not a secret, but it is
+/// only for this customer and does not last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostedPage {
+    /// The provider's id of the page's session.
+    pub provider_id: String,
+    /// Where to send the browser.
+    pub url: String,
+}
+
+/// Whose payment method is to be saved, or whose bill is to be paid on a hosted page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payer {
+    /// The organization's id.
+    pub organization: String,
+    /// Its name, for the provider's records.
+    pub name: String,
+    /// Where the provider may write to.
+    pub email: String,
+    /// Tokens of its saved methods, the first one first.
+    pub methods: Vec<String>,
+}
+
+/// What a provider's notification says: a hint to look, never a fact by itself.
+///
+/// Notifications come late, twice, in any order, or from someone else: whoever gets one asks
+/// the provider how things stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderEvent {
+    /// The provider's id of the notification; the same one may come again.
+    pub id: String,
+    /// The provider's name for what happened: `payment_intent.succeeded`.
+    pub kind: String,
+    /// What it is about.
+    pub about: EventSubject,
+}
+
+/// What a notification is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventSubject {
+    /// A charge of ours, by its key.
+    Charge {
+        /// The charge's key.
+        key: String,
+    },
+    /// A refund of ours, by its key.
+    Refund {
+        /// The refund's key.
+        key: String,
+    },
+    /// A payment method that an organization saved on a hosted page.
+    MethodSaved {
+        /// Whose.
+        organization: String,
+        /// Its token.
+        token: String,
+    },
+    /// A payment method whose details changed, or that is gone.
+    MethodChanged {
+        /// Its token, as far as the provider names it.
+        token: String,
+    },
+    /// A customer's bank takes the money of a charge back.
+    Dispute {
+        /// The charge's key, where the provider names it.
+        key: Option<String>,
+        /// The provider's id of the dispute.
+        provider_id: String,
+    },
+    /// Nothing we act upon.
+    Other,
 }

@@ -6,7 +6,9 @@
 
 use async_trait::async_trait;
 
-use crate::domain::payment::{ChargeOutcome, ChargeRequest};
+use crate::domain::payment::{
+    ChargeOutcome, ChargeRequest, HostedPage, MethodDetails, Payer, RefundOutcome, RefundRequest,
+};
 
 #[cfg(test)]
 #[macro_use]
@@ -48,6 +50,75 @@ pub trait PaymentGateway: Send + Sync {
     /// backup (F62, F63, F71); an outcome found here is final in the same way as one from
     /// [`Self::charge`].
     async fn lookup(&self, request: &ChargeRequest) -> Result<Option<ChargeOutcome>, GatewayError>;
+
+    /// Makes sure that this request's key takes no money any more, and gives how it ended:
+    /// declined with the code [`CANCELED`](crate::domain::payment::CANCELED), or the final outcome
+    /// it had already. A key the provider does not know is `Ok(None)`: it must then never be sent.
+    ///
+    /// Asked before another attempt replaces one that waits for the customer (C2).
+    async fn cancel(&self, request: &ChargeRequest) -> Result<Option<ChargeOutcome>, GatewayError> {
+        Err(GatewayError::Unsupported(request.reference.clone()))
+    }
+
+    /// Gives money back. As with [`Self::charge`], the same request may be sent again and refunds once.
+    async fn refund(&self, request: &RefundRequest) -> Result<RefundOutcome, GatewayError> {
+        Err(GatewayError::Unsupported(request.reference.clone()))
+    }
+
+    /// What the provider knows about a refund's key; `Ok(None)`: it knows none. Changes nothing.
+    async fn lookup_refund(
+        &self,
+        request: &RefundRequest,
+    ) -> Result<Option<RefundOutcome>, GatewayError> {
+        Err(GatewayError::Unsupported(request.reference.clone()))
+    }
+
+    /// The payment method a request names when the customer shall pay on a page of the provider.
+    fn hosted_method(&self, payer: &Payer) -> Option<String> {
+        let _ = payer;
+        None
+    }
+
+    /// The page where the customer pays a request whose method is [`Self::hosted_method`]'s. The request
+    /// is sent by this call (the caller commits "sent" before), and waits for the customer then:
+    /// [`Self::lookup`] says `NeedsAction` until he acted, and declined once the page has expired.
+    /// Asking again gives the same page while it lasts.
+    async fn pay_page(
+        &self,
+        request: &ChargeRequest,
+        payer: &Payer,
+        return_url: &str,
+    ) -> Result<HostedPage, GatewayError> {
+        let _ = (payer, return_url);
+        Err(GatewayError::Unsupported(request.reference.clone()))
+    }
+
+    /// The page where the customer saves a payment method (S61).
+    async fn save_method_page(
+        &self,
+        payer: &Payer,
+        return_url: &str,
+    ) -> Result<HostedPage, GatewayError> {
+        let _ = return_url;
+        Err(GatewayError::Unsupported(payer.organization.clone()))
+    }
+
+    /// The page where the customer sees and changes his saved methods.
+    async fn portal_page(
+        &self,
+        payer: &Payer,
+        return_url: &str,
+    ) -> Result<HostedPage, GatewayError> {
+        let _ = return_url;
+        Err(GatewayError::Unsupported(payer.organization.clone()))
+    }
+
+    /// How a saved method may be shown; `Ok(None)`: the provider knows none of that token, or it can
+    /// no longer be charged.
+    async fn method(&self, token: &str) -> Result<Option<MethodDetails>, GatewayError> {
+        let _ = token;
+        Err(GatewayError::Unsupported(self.name().to_owned()))
+    }
 }
 
 /// Why there is no outcome, sorted by what the caller must do.
