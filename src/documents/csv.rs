@@ -201,6 +201,7 @@ const fn kind(kind: LineKind) -> &'static str {
         LineKind::Overage => "overage",
         LineKind::PriorCycle => "prior_cycle",
         LineKind::Purchase => "purchase",
+        LineKind::Correction => "correction",
     }
 }
 

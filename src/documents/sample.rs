@@ -26,7 +26,7 @@ fn line(
         quantity: Decimal::from(quantity),
         unit: match kind {
             LineKind::PlanFee => "month",
-            LineKind::Purchase => "package",
+            LineKind::Purchase | LineKind::Correction => "package",
             LineKind::Overage | LineKind::PriorCycle => "credit",
         }
         .to_owned(),

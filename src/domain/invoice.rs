@@ -26,6 +26,8 @@ pub enum LineKind {
     PriorCycle,
     /// Credits bought during the cycle; already paid.
     Purchase,
+    /// What a credit note gives back.
+    Correction,
 }
 
 /// One line. `amount` is its net amount, rounded once.

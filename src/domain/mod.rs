@@ -9,6 +9,7 @@ pub mod close;
 pub mod credits;
 pub mod cycle;
 pub mod decimal;
+pub mod document;
 pub mod grant;
 pub mod ids;
 pub mod invoice;

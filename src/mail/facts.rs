@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 use chrono_tz::Tz;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::notices::Notice;
 use crate::domain::credits::{Credits, CreditsError};
 use crate::domain::cycle::Cycle;
 use crate::domain::invoice::{InvoiceDocument, PaymentTerms};
@@ -79,23 +80,30 @@ pub enum Occasion {
         what_to_do: String,
         /// When the next automatic attempt takes place; none: there will be none.
         next_attempt_on: Option<NaiveDate>,
+        /// A page to pay it on.
+        pay_link: Option<String>,
     },
+    /// Anything else, with its facts as they were when it was made.
+    #[serde(untagged)]
+    Notice(Notice),
 }
 
 impl Occasion {
-    /// Name of its templates: `invoice`, `receipt` or `payment_failed`.
+    /// Name of its templates: `invoice`, `receipt`, `payment_failed` or a notice's.
     #[must_use]
     pub const fn template(&self) -> &'static str {
         match self {
             Self::Invoice { .. } => "invoice",
             Self::Receipt { .. } => "receipt",
             Self::PaymentFailed { .. } => "payment_failed",
+            Self::Notice(notice) => notice.template(),
         }
     }
 }
 
 /// An invoice's figures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct InvoiceFacts {
     /// Number.
     pub number: String,
@@ -142,6 +150,10 @@ pub enum PaidFor {
 pub struct PurchaseFacts {
     /// Id of the purchase.
     pub id: String,
+    /// Number of the receipt that is attached.
+    pub receipt: String,
+    /// Was it bought by itself, because credits ran low?
+    pub automatic: bool,
     /// How many credits.
     pub bought: Credits,
     /// Last day they can be used; none: they never expire.
@@ -272,6 +284,7 @@ impl MailFacts {
                     clip(name);
                 }
             }
+            Occasion::Notice(notice) => *notice = notice.clone().cleaned(),
         }
         for attachment in &mut self.attachments {
             clip(&mut attachment.file_name);

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 pub mod compose;
 pub mod facts;
+pub mod notices;
 pub mod outbox;
 mod samples;
 pub mod secret;
@@ -22,6 +23,7 @@ pub use compose::{ComposeError, Composed, Composition, RejectedRecipient, compos
 pub use facts::{
     Attachment, CreditFacts, InvoiceFacts, MailFacts, NextExpiry, Occasion, PaidFor, PurchaseFacts,
 };
+pub use notices::Notice;
 pub use outbox::Outbox;
 pub use secret::Secret;
 pub use smtp::{Smtp, SmtpConfig, SmtpTls};

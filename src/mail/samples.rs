@@ -124,7 +124,13 @@ pub(crate) fn receipt() -> MailFacts {
 /// The receipt of a purchase of credits.
 pub(crate) fn receipt_of_purchase(usable_until: Option<NaiveDate>) -> MailFacts {
     let purchase =
-        PurchaseFacts { id: "pur_01KQ8Z4T3V".to_owned(), bought: credits(1_000), usable_until };
+        PurchaseFacts {
+        id: "pur_01KQ8Z4T3V".to_owned(),
+        receipt: "RCT-2026-000007".to_owned(),
+        automatic: false,
+        bought: credits(1_000),
+        usable_until,
+    };
     receipt_for(PaidFor::Purchase(purchase), usd(100_000))
 }
 
@@ -145,6 +151,7 @@ pub(crate) fn payment_failed(next_attempt_on: Option<NaiveDate>) -> MailFacts {
             what_to_do: "Please make sure the card can be charged, or add another payment method."
                 .to_owned(),
             next_attempt_on,
+            pay_link: None,
         },
     )
 }

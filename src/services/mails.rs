@@ -10,12 +10,14 @@ use crate::domain::organization::Organization;
 use crate::domain::payment::ChargeState;
 use crate::mail::facts::last_day_before;
 use crate::mail::{
-    Attachment, Composed, CreditFacts, InvoiceFacts, MailFacts, Occasion, PaidFor, PurchaseFacts,
+    Attachment, Composed, CreditFacts, InvoiceFacts, MailFacts, Notice, Occasion, PaidFor, PurchaseFacts,
     compose,
 };
 use crate::storage::charges::{self, Charge};
 use crate::storage::mails::{self, Mail};
-use crate::storage::{Tx, artifacts, grants, invoices, organizations, purchases};
+use crate::storage::{
+    Tx, artifacts, documents, from_json, grants, invoices, notices, organizations, purchases,
+};
 
 /// What a mail tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +127,7 @@ fn message_key(app: &App, mail: &Mail, occasion: &Occasion) -> String {
             let attempt = &ids::sha256_hex(charge.as_bytes())[..8];
             format!("{}-payment-failed-{attempt}", invoice.number)
         }
+        Occasion::Notice(notice) => format!("{}-{}", mail.subject_id, notice.template()),
     };
     format!("{about}-{deployment}")
 }
@@ -135,6 +138,9 @@ async fn occasion(
     mail: &Mail,
     organization: &Organization,
 ) -> Result<(Occasion, Vec<artifacts::Artifact>), ServiceError> {
+    if mail.kind == super::notices::KIND {
+        return notice(tx, mail).await;
+    }
     let charge = match &mail.charge_id {
         None => None,
         Some(id) => charges::get(tx, &mail.organization, id).await?,
@@ -156,6 +162,31 @@ async fn occasion(
         }
         _ => Err(missing(mail, "its invoice")),
     }
+}
+
+/// A notice as it was made, with the document it is about.
+async fn notice(
+    tx: &mut Tx,
+    mail: &Mail,
+) -> Result<(Occasion, Vec<artifacts::Artifact>), ServiceError> {
+    let stored = notices::get(tx, &mail.organization, &mail.subject_id)
+        .await?
+        .ok_or_else(|| missing(mail, "its notice"))?;
+    let notice = from_json::<Notice>("notice", "facts", &stored.id, &stored.facts)?;
+    let files = match &notice {
+        Notice::CreditNote { number, .. } => {
+            let document = documents::by_number(tx, number).await?;
+            let document = document.ok_or_else(|| missing(mail, "its credit note"))?;
+            artifacts::of_invoice(tx, &mail.organization, &document.id).await?
+        }
+        Notice::PaymentReminder { invoice, .. } | Notice::Uncollectible { invoice, .. } => {
+            let row = invoices::by_number(tx, &invoice.number).await?;
+            let row = row.ok_or_else(|| missing(mail, "its invoice"))?;
+            artifacts::of_invoice(tx, &mail.organization, &row.id).await?
+        }
+        _ => Vec::new(),
+    };
+    Ok((Occasion::Notice(notice), files))
 }
 
 async fn document(tx: &mut Tx, mail: &Mail) -> Result<Option<InvoiceDocument>, ServiceError> {
@@ -195,6 +226,8 @@ async fn purchase(
         .find(|open| Some(&open.grant.id) == purchase.grant.as_ref())
         .and_then(|open| open.grant.expires_at);
     Ok(PurchaseFacts {
+        receipt: String::new(),
+        automatic: false,
         id: purchase.id,
         bought: purchase.credits,
         usable_until: expires_at.map(|at| last_day_before(at, organization.zone)),
@@ -253,6 +286,7 @@ fn payment_failed(app: &App, document: &InvoiceDocument, charge: &Charge) -> Occ
         reason: reason.to_owned(),
         what_to_do: what_to_do.to_owned(),
         next_attempt_on: None,
+        pay_link: None,
     }
 }
 

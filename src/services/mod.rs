@@ -9,6 +9,7 @@ pub mod credits;
 pub mod doctor;
 pub mod invoices;
 pub mod mails;
+pub mod notices;
 pub mod organizations;
 pub mod purchases;
 pub mod usage;

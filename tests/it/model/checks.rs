@@ -250,6 +250,7 @@ fn invoice(input: &CycleInput, outcome: &CycleOutcome, draft: &InvoiceDraft) {
             LineKind::PlanFee => {
                 assert!([input.cycle, input.cycle.next()].contains(&line.cycle));
             }
+            LineKind::Correction => unreachable!("a close corrects nothing"),
         }
     }
 }

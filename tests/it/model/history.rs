@@ -266,6 +266,7 @@ fn bill(draft: &InvoiceDraft) -> Bill {
             LineKind::Overage => (Billed::Overage, used.mantissa()),
             LineKind::PriorCycle => (Billed::Prior, used.mantissa()),
             LineKind::Purchase => (Billed::Purchase, 0),
+            LineKind::Correction => unreachable!("a close corrects nothing"),
         };
         (billed, index(line.cycle), used, i128::from(line.amount.minor()))
     });
