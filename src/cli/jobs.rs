@@ -125,6 +125,9 @@ pub(super) async fn run(app: &Arc<App>, command: RunCommand, output: &Output) ->
             let mut objects = Vec::new();
             let mut rows = Vec::new();
             for run in all {
+                if crate::jobs::report::is_quiet(app, &mut tx, &run).await? {
+                    continue;
+                }
                 let counts = runs::counts(&mut tx, &run.id).await?;
                 let report = RunReport { run, counts, troubled: Vec::new() };
                 objects.push(run_json(&report));

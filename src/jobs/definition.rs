@@ -41,6 +41,8 @@ pub struct Job {
     pub description: String,
     /// When it is due.
     pub due: Due,
+    /// It looks at everyone and mostly finds nothing: reported only when it found something.
+    pub watch: bool,
     /// More missed cycles than this wait for a confirmation.
     pub max_catch_up: u32,
     /// Organizations per transaction.
@@ -49,6 +51,15 @@ pub struct Job {
     pub steps: Vec<StepKind>,
     /// How failures are tried again.
     pub retry: Retry,
+}
+
+impl Job {
+    /// The step a due run begins with.
+    #[must_use]
+    pub fn first_step(&self) -> StepKind {
+        // A definition without steps is refused when it is read.
+        self.steps.first().copied().unwrap_or(StepKind::Close)
+    }
 }
 
 /// How a failed step is tried again.
@@ -117,6 +128,8 @@ struct File {
     due: String,
     schedule: Option<String>,
     zone: Option<String>,
+    #[serde(default)]
+    watch: bool,
     #[serde(default = "default_catch_up")]
     max_catch_up: u32,
     #[serde(default = "default_chunk")]
@@ -221,6 +234,7 @@ pub fn parse(file: &str, text: &str) -> Result<Job, DefinitionError> {
         name: parsed.name,
         description: parsed.description,
         due,
+        watch: parsed.watch,
         max_catch_up: parsed.max_catch_up,
         chunk_organizations: parsed.chunk_organizations,
         steps,

@@ -23,6 +23,12 @@ pub mod names {
     pub const IMPORT_INBOX: &str = "import_inbox";
     /// Charges purchases.
     pub const PURCHASES: &str = "purchases";
+    /// Works through the dunning calendar.
+    pub const RETRY_PAYMENTS: &str = "retry_payments";
+    /// Alerts, expiry notices.
+    pub const ALERTS: &str = "alerts";
+    /// Webhooks about who is paused.
+    pub const ADMISSION: &str = "admission";
 }
 
 /// The kinds of steps; each is a file of the same name in `jobs/steps`.
@@ -36,16 +42,49 @@ pub enum StepKind {
     Issue,
     /// Renders and stores a chunk's documents.
     Render,
+    /// Sees who is paused and who goes on, and tells it.
+    Admission,
+    /// Evaluates alert rules.
+    Alert,
+    /// Tells of credits that are about to lapse.
+    ExpiryNotice,
+    /// Buys credits for organizations that run low and want it.
+    Recharge,
+    /// Works through the dunning calendar of unpaid invoices.
+    RetryPayment,
+    /// Looks ahead at payment methods that will not work.
+    CheckMethod,
     /// Charges one invoice or purchase.
     Charge,
+    /// Gives the money of one credit note back.
+    Refund,
     /// Sends one mail.
     Mail,
+    /// Sends one webhook.
+    Webhook,
 }
 
 impl StepKind {
     /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::ImportUsage, Self::Close, Self::Issue, Self::Render, Self::Charge, Self::Mail];
+    pub const ALL: [Self; 14] = [
+        Self::ImportUsage,
+        Self::Close,
+        Self::Issue,
+        Self::Render,
+        Self::Admission,
+        Self::Alert,
+        Self::ExpiryNotice,
+        Self::Recharge,
+        Self::RetryPayment,
+        Self::CheckMethod,
+        Self::Charge,
+        Self::Refund,
+        Self::Mail,
+        Self::Webhook,
+    ];
+
+    /// Kinds with an effect outside, which cannot be rolled back: one step each, some at once.
+    pub const EFFECTS: [Self; 4] = [Self::Charge, Self::Refund, Self::Mail, Self::Webhook];
 
     /// The name in definitions, rows and logs.
     #[must_use]
@@ -55,12 +94,21 @@ impl StepKind {
             Self::Close => "close",
             Self::Issue => "issue",
             Self::Render => "render",
+            Self::Admission => "admission",
+            Self::Alert => "alert",
+            Self::ExpiryNotice => "expiry_notice",
+            Self::Recharge => "recharge",
+            Self::RetryPayment => "retry_payment",
+            Self::CheckMethod => "check_method",
             Self::Charge => "charge",
+            Self::Refund => "refund",
             Self::Mail => "mail",
+            Self::Webhook => "webhook",
         }
     }
 
-    /// Lower ranks are claimed first: usage before closes, charges before mails.
+    /// Lower ranks are claimed first: usage before closes, closes before alerts, charges before mails.
+    /// Facts and files rank below [`Self::Charge`], effects from there on.
     #[must_use]
     pub const fn rank(self) -> i64 {
         match self {
@@ -68,8 +116,16 @@ impl StepKind {
             Self::Close => 20,
             Self::Issue => 30,
             Self::Render => 40,
+            Self::Admission => 41,
+            Self::Alert => 42,
+            Self::ExpiryNotice => 43,
+            Self::Recharge => 44,
+            Self::RetryPayment => 45,
+            Self::CheckMethod => 46,
             Self::Charge => 50,
+            Self::Refund => 55,
             Self::Mail => 60,
+            Self::Webhook => 65,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::services::ServiceError;
 use crate::storage::cycles::{self, Due as DueCycle};
 use crate::storage::runs::{self, Run};
 use crate::storage::steps::Step;
-use crate::storage::{Tx, damaged, meta, parsed, steps};
+use crate::storage::{Tx, damaged, meta, organizations, parsed, steps};
 
 /// How far the clock may fall behind the latest work before nothing is closed any more (F37).
 pub const CLOCK_SLACK: Duration = Duration::minutes(5);
@@ -163,14 +163,23 @@ async fn due_schedule(
     if runs::at(tx, &job.name, due_at).await?.is_some() {
         return Ok(None);
     }
-    let mut files = inbox_files(&app.inbox());
-    let begun = steps::unfinished_subjects(tx, StepKind::ImportUsage.as_str()).await?;
-    files.retain(|file| !begun.contains(file));
-    Ok((!files.is_empty()).then(|| DueGroup {
+    let (mut organizations, mut files) = (Vec::new(), Vec::new());
+    if job.first_step() == StepKind::ImportUsage {
+        files = inbox_files(&app.inbox());
+        let begun = steps::unfinished_subjects(tx, StepKind::ImportUsage.as_str()).await?;
+        files.retain(|file| !begun.contains(file));
+    } else {
+        // A run that is still at it is not joined by a second one; the next due instant comes.
+        if runs::has_open(tx, &job.name).await? {
+            return Ok(None);
+        }
+        organizations = organizations::ids(tx).await?;
+    }
+    Ok((!organizations.is_empty() || !files.is_empty()).then(|| DueGroup {
         job: job.name.clone(),
         cycle: String::new(),
         due_at,
-        organizations: Vec::new(),
+        organizations,
         files,
         plans: 0,
         waits_for_catch_up: None,
@@ -214,7 +223,7 @@ pub async fn plan(
     // Each plan's steps have ordinals, and so ids, of their own.
     let first = group.plans * ORDINALS_PER_PLAN;
     let steps = match group.files.as_slice() {
-        [] => close_steps(&run.id, &group.organizations, job.chunk_organizations, first, now),
+        [] => chunk_steps(job, &run.id, &group.organizations, first, now),
         files => (first..)
             .zip(files)
             .map(|(ordinal, file)| {
@@ -271,22 +280,22 @@ pub async fn daily_run(tx: &mut Tx, job: &str, now: DateTime<Utc>) -> Result<Str
     Ok(run.id)
 }
 
-fn close_steps(
+fn chunk_steps(
+    job: &Job,
     run: &str,
     organizations: &[String],
-    chunk: usize,
     first: i64,
     now: DateTime<Utc>,
 ) -> Vec<Step> {
     (first..)
-        .zip(organizations.chunks(chunk.max(1)))
+        .zip(organizations.chunks(job.chunk_organizations.max(1)))
         .filter_map(|(ordinal, part)| {
             let range = Range {
                 first: part.first()?,
                 last: part.last()?,
                 organizations: i64::try_from(part.len()).unwrap_or(i64::MAX),
             };
-            Some(chunk_step(StepKind::Close, run, &range, ordinal, now))
+            Some(chunk_step(job.first_step(), run, &range, ordinal, now))
         })
         .collect()
 }

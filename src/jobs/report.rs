@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::app::App;
 use crate::services::ServiceError;
+use crate::storage::Tx;
 use crate::storage::runs::{self, Counts, Run};
 use crate::storage::steps::{self, Step};
 
@@ -62,6 +63,17 @@ pub async fn of_run(app: &App, id: &str) -> Result<RunReport, ServiceError> {
     let mut tx = app.db.read().await?;
     let troubled = steps::troubled(&mut tx, id).await?;
     Ok(RunReport { run, counts, troubled })
+}
+
+/// Is this the run of a watch that found nothing?
+///
+/// # Errors
+/// The database fails.
+pub async fn is_quiet(app: &App, tx: &mut Tx, run: &Run) -> Result<bool, ServiceError> {
+    match app.jobs.iter().find(|job| job.name == run.job && job.watch) {
+        Some(job) => Ok(runs::is_quiet(tx, &run.id, job.first_step().as_str()).await?),
+        None => Ok(false),
+    }
 }
 
 /// A run that is not there.

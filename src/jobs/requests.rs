@@ -430,10 +430,12 @@ pub async fn void_charge(
     Runner::new(app.clone(), CancellationToken::new())?.finish_run(&run).await
 }
 
-/// Everything that is due now.
+/// Everything that is due now; watches, which mostly find nothing, are left out.
 ///
 /// # Errors
 /// The clock is behind, or the database fails.
 pub async fn due(app: &App) -> Result<Vec<DueGroup>, ServiceError> {
-    plan::due(app, None).await
+    let mut groups = plan::due(app, None).await?;
+    groups.retain(|group| !app.jobs.iter().any(|job| job.watch && job.name == group.job));
+    Ok(groups)
 }

@@ -18,8 +18,8 @@ use crate::services::{ServiceError, doctor};
 use crate::storage::steps::{self, Claim, Step};
 use crate::storage::{StorageError, cycles, meta, runs};
 
-/// Charges and mails done at the same time; the lease covers them all.
-const EFFECTS_AT_ONCE: i64 = 16;
+/// Effects of one kind done at the same time; the lease covers them all.
+const EFFECTS_AT_ONCE: i64 = 8;
 /// How often a lease is renewed while its step is at work.
 const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(20);
 /// Whole transactions tried again at once when the database was busy.
@@ -44,7 +44,7 @@ impl Runner {
     /// The system has no random bits.
     pub fn new(app: Arc<App>, stop: CancellationToken) -> Result<Self, ServiceError> {
         let owner = random_id("own").map_err(|error| ServiceError::Refused(error.to_string()))?;
-        Ok(Self { app, owner, stop, last: StepKind::Mail })
+        Ok(Self { app, owner, stop, last: StepKind::Webhook })
     }
 
     /// The same runner for steps up to and including a kind: to rehearse or measure a part of the night.
@@ -151,7 +151,7 @@ impl Runner {
             now,
             lease_until: now + LEASE,
             min_rank: 0,
-            max_rank: StepKind::Render.rank().min(self.last.rank()),
+            max_rank: (StepKind::Charge.rank() - 1).min(self.last.rank()),
             limit: 1,
             run,
         };
@@ -159,10 +159,10 @@ impl Runner {
         let mut claimed = steps::claim(&mut tx, &claim).await?;
         if claimed.is_empty() {
             // Charges and mails side by side: a provider that is down keeps no mail waiting (F73).
-            for kind in [StepKind::Charge, StepKind::Mail] {
-                if kind <= self.last {
+            for kind in StepKind::EFFECTS {
+                if kind.rank() <= self.last.rank() {
                     (claim.min_rank, claim.max_rank) = (kind.rank(), kind.rank());
-                    claim.limit = EFFECTS_AT_ONCE / 2;
+                    claim.limit = EFFECTS_AT_ONCE;
                     claimed.extend(steps::claim(&mut tx, &claim).await?);
                 }
             }
@@ -186,7 +186,11 @@ impl Runner {
     ) -> Result<Report, ServiceError> {
         let mut runs = Vec::with_capacity(touched.len());
         for id in touched {
-            runs.push(report::of_run(&self.app, id).await?);
+            let report = report::of_run(&self.app, id).await?;
+            let mut tx = self.app.db.read().await?;
+            if !report::is_quiet(&self.app, &mut tx, &report.run).await? {
+                runs.push(report);
+            }
         }
         runs.sort_by(|a, b| (a.run.due_at, &a.run.id).cmp(&(b.run.due_at, &b.run.id)));
         Ok(Report { runs, held })

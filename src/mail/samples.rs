@@ -123,8 +123,7 @@ pub(crate) fn receipt() -> MailFacts {
 
 /// The receipt of a purchase of credits.
 pub(crate) fn receipt_of_purchase(usable_until: Option<NaiveDate>) -> MailFacts {
-    let purchase =
-        PurchaseFacts {
+    let purchase = PurchaseFacts {
         id: "pur_01KQ8Z4T3V".to_owned(),
         receipt: "RCT-2026-000007".to_owned(),
         automatic: false,

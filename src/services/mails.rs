@@ -10,8 +10,8 @@ use crate::domain::organization::Organization;
 use crate::domain::payment::ChargeState;
 use crate::mail::facts::last_day_before;
 use crate::mail::{
-    Attachment, Composed, CreditFacts, InvoiceFacts, MailFacts, Notice, Occasion, PaidFor, PurchaseFacts,
-    compose,
+    Attachment, Composed, CreditFacts, InvoiceFacts, MailFacts, Notice, Occasion, PaidFor,
+    PurchaseFacts, compose,
 };
 use crate::storage::charges::{self, Charge};
 use crate::storage::mails::{self, Mail};

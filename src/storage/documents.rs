@@ -125,12 +125,7 @@ pub async fn of_subject(
 
 /// All documents of an organization, oldest first.
 pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Row>, StorageError> {
-    Ok(fetch_all!(
-        tx,
-        Row,
-        select!("WHERE organization = $1 ORDER BY issued_at, id"),
-        organization
-    ))
+    Ok(fetch_all!(tx, Row, select!("WHERE organization = $1 ORDER BY issued_at, id"), organization))
 }
 
 /// When the latest document of a series was issued.

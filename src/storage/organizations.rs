@@ -180,6 +180,12 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<Stored>, StorageError> {
     fetch_all!(tx, Row, select!("ORDER BY o.id")).into_iter().map(Row::into_domain).collect()
 }
 
+/// Ids of all organizations, in order.
+pub async fn ids(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
+    let rows = fetch_all!(tx, (String,), "SELECT id FROM organization ORDER BY id");
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
 /// The terms of an organization that were in force at an instant, or its first ones.
 pub async fn at(
     tx: &mut Tx,

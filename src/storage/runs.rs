@@ -164,6 +164,31 @@ pub async fn refresh(tx: &mut Tx, id: &str, now: DateTime<Utc>) -> Result<Counts
     Ok(counts)
 }
 
+/// Has a job a run whose steps are still to be done?
+pub async fn has_open(tx: &mut Tx, job: &str) -> Result<bool, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (i64,),
+        "SELECT CAST(COUNT(*) AS BIGINT) FROM run r WHERE r.job = $1 AND r.state = 'open' AND EXISTS \
+         (SELECT 1 FROM step s WHERE s.run_id = r.id AND s.state IN ('ready', 'leased') AND s.rank < 50)",
+        job
+    );
+    Ok(row.is_some_and(|(count,)| count > 0))
+}
+
+/// Did a run find nothing: are all its steps of the kind it began with, done, and without a remark?
+pub async fn is_quiet(tx: &mut Tx, id: &str, first_kind: &str) -> Result<bool, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (i64,),
+        "SELECT CAST(COUNT(*) AS BIGINT) FROM step WHERE run_id = $1 \
+         AND (kind <> $2 OR state <> 'done' OR error IS NOT NULL)",
+        id,
+        first_kind
+    );
+    Ok(row.is_none_or(|(count,)| count == 0))
+}
+
 /// Runs that are not done.
 pub async fn unfinished(tx: &mut Tx) -> Result<Vec<Run>, StorageError> {
     Ok(fetch_all!(

@@ -77,6 +77,14 @@ pub async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         StepKind::Render => render::execute(app, step).await,
         StepKind::Charge => charge::execute(app, step).await,
         StepKind::Mail => mail::execute(app, step).await,
+        StepKind::Admission
+        | StepKind::Alert
+        | StepKind::ExpiryNotice
+        | StepKind::Recharge
+        | StepKind::RetryPayment
+        | StepKind::CheckMethod
+        | StepKind::Refund
+        | StepKind::Webhook => Err(StepError::Park("not here yet".to_owned())),
     }
 }
 
