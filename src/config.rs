@@ -92,6 +92,10 @@ pub struct Seller {
 pub struct Invoices {
     /// First part of every number: `INV` gives `INV-2026-000001`.
     pub prefix: String,
+    /// The same for receipts of purchases.
+    pub receipt_prefix: String,
+    /// The same for credit notes.
+    pub credit_note_prefix: String,
     /// One gapless series per `seller` and year, or per `organization` and year.
     pub series: Series,
     /// Days from the invoice's date until a bank transfer is due.
@@ -104,10 +108,34 @@ impl Default for Invoices {
     fn default() -> Self {
         Self {
             prefix: "INV".to_owned(),
+            receipt_prefix: "RCT".to_owned(),
+            credit_note_prefix: "CN".to_owned(),
             series: Series::Seller,
             payment_days: 14,
             notes: Vec::new(),
         }
+    }
+}
+
+impl Invoices {
+    fn problem(&self) -> Option<(&'static str, String)> {
+        let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+        let prefixes = [
+            ("invoices.prefix", &self.prefix),
+            ("invoices.receipt_prefix", &self.receipt_prefix),
+            ("invoices.credit_note_prefix", &self.credit_note_prefix),
+        ];
+        for (index, (field, prefix)) in prefixes.into_iter().enumerate() {
+            if !(1..=12).contains(&prefix.len()) || !prefix.bytes().all(plain) {
+                return Some((field, format!("{prefix:?} must be 1 to 12 letters A–Z or digits")));
+            }
+            if prefixes[..index].iter().any(|(_, other)| *other == prefix) {
+                let problem =
+                    format!("{prefix:?} is taken: each kind of document has its own series");
+                return Some((field, problem));
+            }
+        }
+        None
     }
 }
 
@@ -318,11 +346,8 @@ impl Config {
 
     fn problem(&self) -> Option<(&'static str, String)> {
         let harmless = |text: &str| text::is_harmless(text) && !text.trim().is_empty();
-        let prefix = &self.invoices.prefix;
-        let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
-        if !(1..=12).contains(&prefix.len()) || !prefix.bytes().all(plain) {
-            let problem = format!("{prefix:?} must be 1 to 12 letters A–Z or digits");
-            return Some(("invoices.prefix", problem));
+        if let Some(problem) = self.invoices.problem() {
+            return Some(problem);
         }
         if !harmless(&self.seller.name) {
             return Some(("seller.name", "must be text without control characters".to_owned()));

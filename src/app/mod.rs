@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::clock::Clock;
 use crate::config::{Config, Gateway, Mode, Tls, Transport};
 use crate::documents::pdf::{DocumentStyle, Renderer};
+use crate::domain::dunning::Calendar;
 use crate::jobs::definition::{self, Job};
 use crate::mail::{Mailer, Outbox, Secret, Smtp, SmtpConfig, SmtpTls, Templates};
 use crate::payments::{Manual, PaymentGateway, Sandbox};
@@ -159,6 +160,18 @@ impl App {
             let known: Vec<&str> = self.jobs.iter().map(|job| job.name.as_str()).collect();
             format!("there is no job {name:?}; there are: {}", known.join(", "))
         })
+    }
+
+    /// When unpaid invoices are tried again, as the job that does it says.
+    #[must_use]
+    pub fn calendar(&self) -> Calendar {
+        self.jobs.iter().find_map(|job| job.dunning.clone()).unwrap_or_default()
+    }
+
+    /// The address customers reach `serve --http` at, without a slash at its end.
+    #[must_use]
+    pub fn public_url(&self) -> Option<String> {
+        None
     }
 
     /// The renderer of documents, with its fonts; made when first needed.

@@ -50,6 +50,9 @@ pub struct CycleInput {
     pub deficit_brought: Credits,
     /// Purchases paid in this cycle.
     pub purchases: Vec<PaidPurchase>,
+    /// What credit notes of this cycle gave back to a grant (above zero) or took off it, by the grant's id.
+    /// It is in what the grants have left already; a grant it left nothing of is among them, with zero.
+    pub corrections: Vec<(String, Credits)>,
 }
 
 /// Credits bought and paid during the cycle.
@@ -297,10 +300,15 @@ fn statement(
     };
     for ((open, used), expired) in lines.grants.iter().zip(&lines.burned.taken).zip(lines.lapsed) {
         let new = open.grant.cycle == input.cycle;
-        let (opening, granted) =
-            if new { (Credits::ZERO, open.remaining) } else { (open.remaining, Credits::ZERO) };
+        let corrected = correction_of(input, &open.grant.id)?;
+        let (opening, granted) = if new {
+            (Credits::ZERO, open.remaining)
+        } else {
+            (open.remaining.minus(corrected)?, corrected)
+        };
         let closing = open.remaining.minus(*used)?.minus(*expired)?;
-        if new && open.grant.source == Source::Purchase {
+        // What goes back with its money was never bought; use given back is granted once more.
+        if open.grant.source == Source::Purchase && (new || granted < Credits::ZERO) {
             total.purchased = total.purchased.plus(granted)?;
         } else {
             total.granted = total.granted.plus(granted)?;
@@ -322,6 +330,12 @@ fn statement(
         });
     }
     Ok(total)
+}
+
+/// What credit notes of the cycle gave back to a grant, less what they took off it.
+fn correction_of(input: &CycleInput, grant: &str) -> Result<Credits, CreditsError> {
+    let of_grant = input.corrections.iter().filter(|(id, _)| id == grant);
+    Credits::total(of_grant.map(|(_, credits)| *credits))
 }
 
 fn draft(

@@ -150,8 +150,9 @@ pub fn month_name(month: u32) -> &'static str {
     (month as usize).checked_sub(1).and_then(|index| MONTHS.get(index)).copied().unwrap_or("?")
 }
 
-/// The first instant of a calendar day in a zone.
-fn start_of_day(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+/// The first instant of a calendar day in a zone; see [`Cycle::bounds`] for clock changes.
+#[must_use]
+pub fn start_of_day(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     let midnight = day.and_time(chrono::NaiveTime::MIN);
     match zone.from_local_datetime(&midnight) {
         LocalResult::Single(at) => at.with_timezone(&Utc),

@@ -26,7 +26,7 @@ pub fn lines(
     lines.extend(next_cycle_fee(input));
     lines.extend(use_lines(input, statement.overage)?);
     for purchase in &input.purchases {
-        lines.push(purchase_line(input, purchase));
+        lines.push(purchase_line(input.cycle, purchase));
     }
     Ok(lines)
 }
@@ -175,7 +175,9 @@ fn overage_line(
     })
 }
 
-fn purchase_line(input: &CycleInput, purchase: &PaidPurchase) -> InvoiceLine {
+/// The line of a purchase, the same on its receipt and on the cycle's invoice.
+#[must_use]
+pub fn purchase_line(cycle: Cycle, purchase: &PaidPurchase) -> InvoiceLine {
     let credits = purchase.credits;
     let unit_price = match &purchase.package {
         Some(_) => None,
@@ -196,7 +198,7 @@ fn purchase_line(input: &CycleInput, purchase: &PaidPurchase) -> InvoiceLine {
         unit: unit.to_owned(),
         unit_price,
         amount: purchase.net,
-        cycle: input.cycle,
+        cycle,
     }
 }
 

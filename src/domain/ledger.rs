@@ -28,6 +28,8 @@ pub enum Account {
     Used,
     /// Credits that lapsed.
     Expired,
+    /// Credits that credit notes gave back to grants (below zero) or took off them (above).
+    Corrected,
     /// Use beyond all grants that is billed in money.
     Overage,
     /// Use beyond all grants that the next grants fill first (D8); never above zero.
@@ -46,11 +48,12 @@ pub enum Account {
 
 impl Account {
     /// All accounts.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Grant,
         Self::Granted,
         Self::Used,
         Self::Expired,
+        Self::Corrected,
         Self::Overage,
         Self::Deficit,
         Self::Receivable,
@@ -68,6 +71,7 @@ impl Account {
             Self::Granted => "granted",
             Self::Used => "used",
             Self::Expired => "expired",
+            Self::Corrected => "corrected",
             Self::Overage => "overage",
             Self::Deficit => "deficit",
             Self::Receivable => "receivable",

@@ -6,10 +6,12 @@
 pub mod burn;
 pub mod catalog;
 pub mod close;
+pub mod correction;
 pub mod credits;
 pub mod cycle;
 pub mod decimal;
 pub mod document;
+pub mod dunning;
 pub mod grant;
 pub mod ids;
 pub mod invoice;

@@ -9,6 +9,9 @@ use super::cycle::Cycle;
 use super::ids;
 use super::money::Money;
 
+/// Code of an attempt that a person closed as not taken.
+pub const VOIDED: &str = "voided";
+
 /// Code of an attempt that was called off before it took money.
 pub const CANCELED: &str = "canceled";
 

@@ -73,7 +73,7 @@ pub fn tax(taxable: Money, percent: Decimal) -> Result<Money, RoundingError> {
 /// # Errors
 /// `of_days` is zero, or out of range.
 pub fn prorated_fee(fee: Money, days: u32, of_days: u32) -> Result<Money, RoundingError> {
-    let minor = ratio_half_even(fee.minor(), days, of_days)?;
+    let minor = ratio_half_even(fee.minor(), days.into(), of_days.into())?;
     Ok(Money::from_minor(minor, fee.currency()))
 }
 
@@ -86,7 +86,7 @@ pub fn prorated_allowance(
     days: u32,
     of_days: u32,
 ) -> Result<Credits, RoundingError> {
-    Ok(Credits::from_nano(ratio_half_even(allowance.nano(), days, of_days)?))
+    Ok(Credits::from_nano(ratio_half_even(allowance.nano(), days.into(), of_days.into())?))
 }
 
 /// A percentage of an allowance (D4).
@@ -101,9 +101,27 @@ pub fn percent_of_allowance(
     rated_credits(decimal::product(exact, Decimal::new(1, 2))?)
 }
 
-fn ratio_half_even(whole: i64, part: u32, of: u32) -> Result<i64, RoundingError> {
+/// The part of a tax that goes with `part` of a net amount `of`: what a credit note gives back.
+///
+/// # Errors
+/// `of` is zero, or out of range.
+pub fn tax_share(tax: Money, part: Money, of: Money) -> Result<Money, RoundingError> {
+    let minor = ratio_half_even(tax.minor(), part.minor(), of.minor())?;
+    Ok(Money::from_minor(minor, tax.currency()))
+}
+
+/// The part of a net price that goes with some of the credits it bought.
+///
+/// # Errors
+/// `of` is zero, or out of range.
+pub fn price_share(net: Money, part: Credits, of: Credits) -> Result<Money, RoundingError> {
+    let minor = ratio_half_even(net.minor(), part.nano(), of.nano())?;
+    Ok(Money::from_minor(minor, net.currency()))
+}
+
+fn ratio_half_even(whole: i64, part: i64, of: i64) -> Result<i64, RoundingError> {
     let of = i128::from(of);
-    if of == 0 {
+    if of <= 0 {
         return Err(RoundingError::NoParts);
     }
     let exact = i128::from(whole) * i128::from(part);

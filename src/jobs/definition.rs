@@ -7,13 +7,17 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 
 use super::StepKind;
+use crate::domain::dunning::Calendar;
 use crate::intake::toml_lines::line_of;
 
 /// The definitions the program ships with.
-const EMBEDDED: [(&str, &str); 3] = [
+const EMBEDDED: [(&str, &str); 6] = [
     ("monthly_close.toml", include_str!("../../jobs/monthly_close.toml")),
     ("import_inbox.toml", include_str!("../../jobs/import_inbox.toml")),
     ("purchases.toml", include_str!("../../jobs/purchases.toml")),
+    ("recharge.toml", include_str!("../../jobs/recharge.toml")),
+    ("retry_payments.toml", include_str!("../../jobs/retry_payments.toml")),
+    ("card_readiness.toml", include_str!("../../jobs/card_readiness.toml")),
 ];
 
 /// When a job is due.
@@ -43,6 +47,8 @@ pub struct Job {
     pub due: Due,
     /// It looks at everyone and mostly finds nothing: reported only when it found something.
     pub watch: bool,
+    /// A due instant that was missed by more than so many hours is left out.
+    pub stale_after_hours: Option<u16>,
     /// More missed cycles than this wait for a confirmation.
     pub max_catch_up: u32,
     /// Organizations per transaction.
@@ -51,6 +57,8 @@ pub struct Job {
     pub steps: Vec<StepKind>,
     /// How failures are tried again.
     pub retry: Retry,
+    /// The calendar of unpaid invoices, where this job works through it.
+    pub dunning: Option<Calendar>,
 }
 
 impl Job {
@@ -130,12 +138,14 @@ struct File {
     zone: Option<String>,
     #[serde(default)]
     watch: bool,
+    stale_after_hours: Option<u16>,
     #[serde(default = "default_catch_up")]
     max_catch_up: u32,
     #[serde(default = "default_chunk")]
     chunk_organizations: usize,
     steps: Vec<String>,
     retry: Retry,
+    dunning: Option<Calendar>,
 }
 
 const fn default_catch_up() -> u32 {
@@ -229,16 +239,21 @@ pub fn parse(file: &str, text: &str) -> Result<Job, DefinitionError> {
         let problem = "attempts must be from 1 to 100, first_delay_s at least 1".to_owned();
         return Err(value("retry.attempts", problem));
     }
+    if let Some((field, problem)) = parsed.dunning.as_ref().and_then(Calendar::problem) {
+        return Err(value(field, problem));
+    }
     let due = due(&parsed).map_err(|(field, problem)| value(field, problem))?;
     Ok(Job {
         name: parsed.name,
         description: parsed.description,
         due,
         watch: parsed.watch,
+        stale_after_hours: parsed.stale_after_hours,
         max_catch_up: parsed.max_catch_up,
         chunk_organizations: parsed.chunk_organizations,
         steps,
         retry: parsed.retry,
+        dunning: parsed.dunning,
     })
 }
 
@@ -274,7 +289,13 @@ mod tests {
     fn the_shipped_definitions_are_valid() {
         let jobs = load(None).unwrap();
         let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
-        assert_eq!(names, ["import_inbox", "monthly_close", "purchases"]);
+        assert_eq!(names.len(), EMBEDDED.len());
+        for job in ["import_inbox", "monthly_close", "purchases", "retry_payments"] {
+            assert!(names.contains(&job), "{names:?}");
+        }
+        assert!(
+            jobs.iter().filter_map(|job| job.dunning.as_ref()).all(|d| *d == Calendar::default())
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Invariants: the database says what is due, a timer only wakes; a step is finished only by the worker
 //! whose epoch it carries, in the transaction of its facts; steps call services and edges, never each other.
 
+pub mod breaker;
 pub mod definition;
 pub mod plan;
 pub mod report;
@@ -42,6 +43,8 @@ pub enum StepKind {
     Issue,
     /// Renders and stores a chunk's documents.
     Render,
+    /// Renders and stores one receipt or credit note.
+    Document,
     /// Sees who is paused and who goes on, and tells it.
     Admission,
     /// Evaluates alert rules.
@@ -66,11 +69,12 @@ pub enum StepKind {
 
 impl StepKind {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ImportUsage,
         Self::Close,
         Self::Issue,
         Self::Render,
+        Self::Document,
         Self::Admission,
         Self::Alert,
         Self::ExpiryNotice,
@@ -94,6 +98,7 @@ impl StepKind {
             Self::Close => "close",
             Self::Issue => "issue",
             Self::Render => "render",
+            Self::Document => "document",
             Self::Admission => "admission",
             Self::Alert => "alert",
             Self::ExpiryNotice => "expiry_notice",
@@ -116,6 +121,7 @@ impl StepKind {
             Self::Close => 20,
             Self::Issue => 30,
             Self::Render => 40,
+            Self::Document => 47,
             Self::Admission => 41,
             Self::Alert => 42,
             Self::ExpiryNotice => 43,

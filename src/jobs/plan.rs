@@ -160,7 +160,10 @@ async fn due_schedule(
 ) -> Result<Option<DueGroup>, ServiceError> {
     let last_due = schedule::last_due(pattern, zone, now).map_err(ServiceError::Refused)?;
     let Some(due_at) = last_due else { return Ok(None) };
-    if runs::at(tx, &job.name, due_at).await?.is_some() {
+    let stale = job.stale_after_hours.map(|hours| Duration::hours(i64::from(hours)));
+    if stale.is_some_and(|stale| now - due_at > stale)
+        || runs::at(tx, &job.name, due_at).await?.is_some()
+    {
         return Ok(None);
     }
     let (mut organizations, mut files) = (Vec::new(), Vec::new());

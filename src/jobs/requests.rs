@@ -11,7 +11,7 @@ use super::definition::Due;
 use super::plan::{self, DueGroup, ORDINALS_PER_PLAN, daily_run};
 use super::report::{Report, no_run};
 use super::runner::{Runner, held_of};
-use super::steps::{Range, chunk_step, mail_steps, subject_step};
+use super::steps::{Range, chunk_step, follow_up, subject_step};
 use super::{StepKind, names};
 use crate::app::App;
 use crate::domain::close::OpenCycle;
@@ -19,9 +19,12 @@ use crate::domain::cycle::Cycle;
 use crate::domain::payment::{ChargeOutcome, ChargeState, Decline};
 use crate::domain::plan::CycleTerms;
 use crate::services::catalogs::History;
+use crate::services::charging::attempts::Next;
 use crate::services::charging::{self, Transfer};
-use crate::services::purchases::{self, Wanted};
-use crate::services::{ServiceError, no_organization};
+use crate::services::consequences::Consequences;
+use crate::services::purchases::{self, Begun, Wanted};
+use crate::services::{ServiceError, credit_notes, no_organization, refunds};
+use crate::storage::invoices::payment_status;
 use crate::storage::runs::Run;
 use crate::storage::{Tx, audit, charges, cycles, invoices, ledger, organizations, runs, steps};
 
@@ -209,10 +212,11 @@ async fn attempt_declined(
     let now = app.clock.now();
     let mut next = Vec::new();
     for row in invoices::issued_in_range(tx, first, last, cycle).await? {
-        if row.payment_status != invoices::payment_status::DECLINED {
+        let failed = [payment_status::DECLINED, payment_status::PAST_DUE];
+        if !failed.contains(&row.payment_status.as_str()) {
             continue;
         }
-        if let Some(charge) = charging::next_attempt(app, tx, &row).await? {
+        if let Next::Attempt(charge) = charging::next_attempt(app, tx, &row).await? {
             let id = Some(row.organization.as_str());
             let ordinal = run.plans * ORDINALS_PER_PLAN;
             next.push(subject_step(StepKind::Charge, &run.id, id, &charge.id, ordinal, now));
@@ -341,14 +345,23 @@ pub async fn buy(
 ) -> Result<(String, Report), ServiceError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    let (purchase, charge) = purchases::begin(app, &mut tx, organization, wanted).await?;
+    let begun = purchases::begin(app, &mut tx, organization, wanted, false).await?;
     let run = daily_run(&mut tx, names::PURCHASES, now).await?;
-    let step = subject_step(StepKind::Charge, &run, Some(organization), &charge.id, 0, now);
-    steps::add(&mut tx, &[step], now).await?;
+    let (purchase, refused) = match begun {
+        Begun::Charge(purchase, charge) => {
+            let step = subject_step(StepKind::Charge, &run, Some(organization), &charge.id, 0, now);
+            steps::add(&mut tx, &[step], now).await?;
+            (purchase, None)
+        }
+        Begun::Declined(purchase, none) => (purchase, Some(none)),
+    };
     let command = format!("credits buy {organization} {} ({})", purchase.credits, purchase.id);
     audit::append(&mut tx, now, &app.actor, &command, "purchase").await?;
     tx.commit().await?;
     let report = Runner::new(app.clone(), CancellationToken::new())?.finish_run(&run).await?;
+    if let Some(none) = refused {
+        tracing::warn!(organization, "nothing was charged: {}", none.reason());
+    }
     Ok((purchase.id, report))
 }
 
@@ -360,13 +373,51 @@ pub async fn record_transfer(
     app: &Arc<App>,
     transfer: &Transfer<'_>,
 ) -> Result<Report, ServiceError> {
-    let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    let (_, mails) = charging::record_transfer(app, &mut tx, transfer).await?;
+    let follows = charging::record_transfer(app, &mut tx, transfer).await?;
+    finish(app, tx, &follows).await
+}
+
+/// Commits a request with the steps it leaves behind, in today's run, and does them.
+async fn finish(
+    app: &Arc<App>,
+    mut tx: Tx,
+    follows: &Consequences,
+) -> Result<Report, ServiceError> {
+    let now = app.clock.now();
     let run = daily_run(&mut tx, names::PURCHASES, now).await?;
-    steps::add(&mut tx, &mail_steps(&mails, &run, 0, now), now).await?;
+    steps::add(&mut tx, &follow_up(follows, &run, 0, now), now).await?;
     tx.commit().await?;
     Runner::new(app.clone(), CancellationToken::new())?.finish_run(&run).await
+}
+
+/// Issues a credit note, renders and mails it, and sends its money back. Gives its number.
+///
+/// # Errors
+/// See [`credit_notes::issue`].
+pub async fn credit(
+    app: &Arc<App>,
+    wanted: &credit_notes::Wanted<'_>,
+) -> Result<(String, Report), ServiceError> {
+    let mut tx = app.db.write().await?;
+    let issued = credit_notes::issue(app, &mut tx, wanted).await?;
+    let report = finish(app, tx, &issued.follows).await?;
+    Ok((issued.number, report))
+}
+
+/// Records that finance transferred the money of a credit note back.
+///
+/// # Errors
+/// See [`refunds::record_transfer`].
+pub async fn record_refund(
+    app: &Arc<App>,
+    number: &str,
+    reference: &str,
+    reason: &str,
+) -> Result<Report, ServiceError> {
+    let mut tx = app.db.write().await?;
+    let follows = refunds::record_transfer(app, &mut tx, number, reference, reason).await?;
+    finish(app, tx, &follows).await
 }
 
 /// How long an unknown charge must have been quiet before a person may close it.
@@ -412,7 +463,7 @@ pub async fn void_charge(
         Ok(_) => ChargeOutcome::Declined {
             provider_id: charge.provider_id.clone(),
             decline: Decline {
-                code: charges::VOIDED.to_owned(),
+                code: crate::domain::payment::VOIDED.to_owned(),
                 hard: false,
                 message: format!("closed by {} as not taken: {reason}", app.actor),
             },
@@ -420,14 +471,11 @@ pub async fn void_charge(
         Err(error) => return Err(ServiceError::Refused(error.to_string())),
     };
     let mut tx = app.db.write().await?;
-    let mails = charging::settle(app, &mut tx, &charge, &outcome).await?;
-    let run = daily_run(&mut tx, names::PURCHASES, now).await?;
-    steps::add(&mut tx, &mail_steps(&mails, &run, 0, now), now).await?;
+    let follows = charging::settle(app, &mut tx, &charge, &outcome).await?;
     steps::finish_subject(&mut tx, &row.organization, &charge.id, now).await?;
     let command = format!("payment void {number}, attempt {}: {}", charge.attempt, outcome.state());
     audit::append(&mut tx, now, &app.actor, &command, reason).await?;
-    tx.commit().await?;
-    Runner::new(app.clone(), CancellationToken::new())?.finish_run(&run).await
+    finish(app, tx, &follows).await
 }
 
 /// Everything that is due now; watches, which mostly find nothing, are left out.

@@ -14,7 +14,9 @@ use crate::domain::grant::{Grant, OpenGrant, Source};
 use crate::domain::ids;
 use crate::domain::statement::CreditStatement;
 use crate::storage::organizations::{State, Stored};
-use crate::storage::{Tx, audit, cycles, grants, ledger, organizations, purchases, usage};
+use crate::storage::{
+    Tx, audit, corrections, cycles, grants, ledger, organizations, purchases, usage,
+};
 
 /// A balance at an instant.
 #[derive(Debug, Clone)]
@@ -44,11 +46,20 @@ pub struct Balance {
 pub async fn balance(app: &App, id: &str) -> Result<Balance, ServiceError> {
     let mut tx = app.db.read().await?;
     let stored = organizations::get(&mut tx, id).await?.ok_or_else(|| no_organization(id))?;
-    let stands = stands(&mut tx, &stored, app.clock.now()).await?;
+    balance_of(app, &mut tx, &stored).await
+}
+
+/// The balance as of now, in the caller's transaction.
+///
+/// # Errors
+/// The database fails, or a sum is out of range.
+pub async fn balance_of(app: &App, tx: &mut Tx, stored: &Stored) -> Result<Balance, ServiceError> {
+    let id = stored.organization.id.as_str();
+    let stands = stands(tx, stored, app.clock.now()).await?;
     let Stands { cycle: open, mut grants } = stands;
     crate::domain::burn::sort(&mut grants);
     let posted = Credits::total(grants.iter().map(|open| open.remaining))?;
-    let unbilled = usage::unbilled(&mut tx, id, open.open.cycle).await?;
+    let unbilled = usage::unbilled(tx, id, open.open.cycle).await?;
     let deficit = open.deficit_brought;
     let available = posted.minus(unbilled)?.minus(deficit)?;
     Ok(Balance {
@@ -164,6 +175,40 @@ pub async fn statement(app: &App, id: &str, cycle: Cycle) -> Result<CreditStatem
     Ok(close::preview_statement(&input)?)
 }
 
+/// What the use so far leaves of each grant in the open cycle, nothing lapsed yet.
+///
+/// # Errors
+/// The database fails, or a sum is out of range.
+pub async fn left_of_grants(tx: &mut Tx, stored: &Stored) -> Result<Vec<OpenGrant>, ServiceError> {
+    let open = open_cycle(tx, &stored.organization.id).await?;
+    let input = preview_input(tx, stored, open).await?;
+    let statement = close::preview_statement(&input)?;
+    let closing: HashMap<&str, Credits> =
+        statement.grants.iter().map(|line| (line.id.as_str(), line.closing)).collect();
+    Ok(input
+        .grants
+        .iter()
+        .filter_map(|open| {
+            let remaining = *closing.get(open.grant.id.as_str())?;
+            Some(OpenGrant { remaining, grant: open.grant.clone() })
+        })
+        .filter(|open| open.remaining.is_positive())
+        .collect())
+}
+
+/// What the invoice of the open cycle would leave to pay if it were closed now; none: no invoice.
+///
+/// # Errors
+/// The database fails, or the cycle cannot be closed.
+pub async fn expected_due(
+    tx: &mut Tx,
+    stored: &Stored,
+) -> Result<Option<crate::domain::money::Money>, ServiceError> {
+    let open = open_cycle(tx, &stored.organization.id).await?;
+    let input = preview_input(tx, stored, open).await?;
+    Ok(close::close(&input)?.invoice.map(|draft| draft.amount_due))
+}
+
 /// What the close of an open cycle would be given now.
 async fn preview_input(
     tx: &mut Tx,
@@ -179,7 +224,7 @@ async fn preview_input(
     // A plan that has gone is no reason not to show a statement: it does not depend on the next terms.
     let next_terms =
         version.catalog.terms(&next, version.number).unwrap_or_else(|_| cycle.open.terms.clone());
-    let mut grants = grants::open(tx, &id, &id).await?.remove(&id).unwrap_or_default();
+    let mut grants = grants::for_close(tx, &id, &id, label).await?.remove(&id).unwrap_or_default();
     grants.retain(|open| open.grant.cycle <= label);
     Ok(CycleInput {
         cycle: label,
@@ -194,6 +239,10 @@ async fn preview_input(
         usage: usage::summaries(tx, &id, &id, label).await?.remove(&id).unwrap_or_default(),
         deficit_brought: cycle.deficit_brought,
         purchases: purchases::paid_in_range(tx, &id, &id, label)
+            .await?
+            .remove(&id)
+            .unwrap_or_default(),
+        corrections: corrections::in_range(tx, &id, &id, label)
             .await?
             .remove(&id)
             .unwrap_or_default(),

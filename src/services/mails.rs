@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{ServiceError, no_organization};
+use super::methods::{self, Wallets};
+use super::{ServiceError, dunning, no_organization, pay_pages};
 use crate::app::App;
 use crate::domain::ids;
 use crate::domain::invoice::{InvoiceDocument, PaymentTerms};
@@ -146,19 +147,24 @@ async fn occasion(
         Some(id) => charges::get(tx, &mail.organization, id).await?,
     };
     let document = document(tx, mail).await?;
-    let files = artifacts::of_invoice(tx, &mail.organization, &mail.subject_id).await?;
+    // A purchase's document is its receipt.
+    let documented = match &document {
+        Some(_) => mail.subject_id.clone(),
+        None => receipt_of(tx, mail).await?.map_or_else(String::new, |row| row.id),
+    };
+    let files = artifacts::of_invoice(tx, &mail.organization, &documented).await?;
     match (mail.kind.as_str(), document) {
         ("invoice", Some(document)) => Ok((invoice(&document, organization)?, files)),
         ("receipt", document) => {
-            let paid_for = match document {
-                Some(document) => PaidFor::Invoice(InvoiceFacts::of(&document)),
-                None => PaidFor::Purchase(purchase(tx, mail, organization).await?),
+            let (paid_for, files) = match document {
+                Some(document) => (PaidFor::Invoice(InvoiceFacts::of(&document)), Vec::new()),
+                None => (PaidFor::Purchase(purchase(tx, mail, organization).await?), files),
             };
-            receipt(app, tx, mail, organization, paid_for, charge).await.map(|o| (o, Vec::new()))
+            receipt(app, tx, mail, organization, paid_for, charge).await.map(|o| (o, files))
         }
         ("payment_failed", Some(document)) => {
             let charge = charge.ok_or_else(|| missing(mail, "its charge"))?;
-            Ok((payment_failed(app, &document, &charge), files))
+            Ok((payment_failed(app, tx, organization, &document, &charge).await?, files))
         }
         _ => Err(missing(mail, "its invoice")),
     }
@@ -226,12 +232,19 @@ async fn purchase(
         .find(|open| Some(&open.grant.id) == purchase.grant.as_ref())
         .and_then(|open| open.grant.expires_at);
     Ok(PurchaseFacts {
-        receipt: String::new(),
-        automatic: false,
+        // Paid before there were receipts: named by itself.
+        receipt: receipt_of(tx, mail).await?.map_or_else(|| purchase.id.clone(), |row| row.number),
+        automatic: purchase.automatic,
         id: purchase.id,
         bought: purchase.credits,
         usable_until: expires_at.map(|at| last_day_before(at, organization.zone)),
     })
+}
+
+/// The receipt of the purchase a mail is about.
+async fn receipt_of(tx: &mut Tx, mail: &Mail) -> Result<Option<documents::Row>, ServiceError> {
+    let all = documents::of_subject(tx, &mail.organization, &mail.subject_id).await?;
+    Ok(all.into_iter().find(|row| row.kind == "receipt"))
 }
 
 async fn receipt(
@@ -244,7 +257,8 @@ async fn receipt(
 ) -> Result<Occasion, ServiceError> {
     let paid_on = mail.created_at.with_timezone(&organization.zone).date_naive();
     if let Some(charge) = charge {
-        let label = app.gateway.describe(&charge.request.payment_method);
+        let id = organization.id.as_str();
+        let label = methods::label(app, tx, id, &charge.request.payment_method).await?;
         return Ok(Occasion::Receipt { paid_for, amount: charge.request.amount, paid_on, label });
     }
     // A transfer that finance recorded; its id stands where a charge's would.
@@ -261,7 +275,22 @@ async fn receipt(
     })
 }
 
-fn payment_failed(app: &App, document: &InvoiceDocument, charge: &Charge) -> Occasion {
+async fn payment_failed(
+    app: &App,
+    tx: &mut Tx,
+    organization: &Organization,
+    document: &InvoiceDocument,
+    charge: &Charge,
+) -> Result<Occasion, ServiceError> {
+    let id = organization.id.as_str();
+    let next_attempt_on =
+        dunning::next_attempt_on(app, tx, organization, &charge.subject_id).await?;
+    let row = invoices::get(tx, id, &charge.subject_id).await?;
+    let pay_link = match row {
+        Some(row) => pay_pages::pay_link(app, tx, &row).await?,
+        None => None,
+    };
+    let label = methods::label(app, tx, id, &charge.request.payment_method).await?;
     let needs_action = charge.state == ChargeState::NeedsAction;
     let (reason, what_to_do) = if needs_action {
         (
@@ -279,24 +308,29 @@ fn payment_failed(app: &App, document: &InvoiceDocument, charge: &Charge) -> Occ
             "Please check the payment method with your bank, or save another one, or contact us.",
         )
     };
-    Occasion::PaymentFailed {
+    Ok(Occasion::PaymentFailed {
         invoice: InvoiceFacts::of(document),
         amount: charge.request.amount,
-        label: app.gateway.describe(&charge.request.payment_method),
+        label,
         reason: reason.to_owned(),
         what_to_do: what_to_do.to_owned(),
-        next_attempt_on: None,
-        pay_link: None,
-    }
+        next_attempt_on,
+        pay_link,
+    })
 }
 
 /// How an invoice is meant to be paid, as printed on it.
 #[must_use]
-pub fn payment_terms(app: &App, organization: &Organization, due: bool) -> PaymentTerms {
+pub fn payment_terms(
+    app: &App,
+    wallets: &Wallets,
+    organization: &Organization,
+    due: bool,
+) -> PaymentTerms {
     match (&organization.payment_method, due) {
         (_, false) => PaymentTerms::NothingDue,
         (Some(method), true) if app.gateway.collects() => {
-            PaymentTerms::StoredMethod { label: app.gateway.describe(method) }
+            PaymentTerms::StoredMethod { label: wallets.label(app, &organization.id, method) }
         }
         _ => PaymentTerms::BankTransfer { details: app.config.seller.bank_details.clone() },
     }

@@ -5,13 +5,22 @@
 
 pub mod catalogs;
 pub mod charging;
+pub mod consequences;
+pub mod credit_notes;
 pub mod credits;
 pub mod doctor;
+pub mod dunning;
 pub mod invoices;
+pub mod issuing;
 pub mod mails;
+pub mod methods;
 pub mod notices;
 pub mod organizations;
+pub mod pay_pages;
 pub mod purchases;
+pub mod readiness;
+pub mod recharges;
+pub mod refunds;
 pub mod usage;
 
 use std::path::Path;

@@ -18,7 +18,7 @@ use crate::domain::organization::{Contract, Organization};
 use crate::intake::organizations::{self as intake, Rejected};
 use crate::storage::ledger::{Heads, Postings};
 use crate::storage::organizations::{self, Stored};
-use crate::storage::{Tx, cycles, grants, ledger};
+use crate::storage::{Tx, cycles, grants, ledger, methods};
 
 /// What became of an organizations file.
 #[derive(Debug, Default)]
@@ -85,6 +85,7 @@ async fn import_batch(
                     rejected.push(reject(Some(field), reason));
                 } else {
                     organizations::update(&mut tx, stored, organization, now).await?;
+                    replace_method(&mut tx, &stored.organization, organization, now).await?;
                     updated += 1;
                 }
             }
@@ -95,6 +96,25 @@ async fn import_batch(
     imported.created += created.len();
     imported.updated += updated;
     imported.rejected.extend(rejected);
+    Ok(())
+}
+
+/// A default method that a file replaces is never charged again, not as a fallback either.
+async fn replace_method(
+    tx: &mut Tx,
+    old: &Organization,
+    new: &Organization,
+    now: DateTime<Utc>,
+) -> Result<(), ServiceError> {
+    if old.payment_method == new.payment_method {
+        return Ok(());
+    }
+    if let Some(replaced) = &old.payment_method {
+        methods::set_state(tx, &old.id, replaced, methods::REMOVED).await?;
+    }
+    if let Some(token) = &new.payment_method {
+        methods::save(tx, &[(new.id.clone(), token.clone())], now).await?;
+    }
     Ok(())
 }
 
@@ -166,6 +186,11 @@ async fn open_all(
     now: DateTime<Utc>,
 ) -> Result<(), ServiceError> {
     organizations::add(tx, created, now).await?;
+    let saved: Vec<(String, String)> = created
+        .iter()
+        .filter_map(|new| Some((new.id.clone(), new.payment_method.clone()?)))
+        .collect();
+    methods::save(tx, &saved, now).await?;
     let version = history.in_force(now);
     let mut first_cycles = Vec::new();
     let mut first_grants = Vec::new();

@@ -3,9 +3,11 @@
 use super::catalogs::History;
 use super::charging::{self, Intent};
 use super::credits::{current_cycle, refuse_beyond_range};
+use super::methods::Wallets;
 use super::{ServiceError, no_organization};
 use crate::app::App;
 use crate::domain::credits::Credits;
+use crate::domain::dunning::NoMethod;
 use crate::domain::ids;
 use crate::domain::money::Money;
 use crate::domain::rounding;
@@ -23,7 +25,18 @@ pub enum Wanted {
     Package(String),
 }
 
-/// Records a purchase and the intent to charge it, in the caller's transaction.
+/// What a purchase began with.
+#[derive(Debug)]
+pub enum Begun {
+    /// Recorded, with a charge that needs a step.
+    Charge(Purchase, Box<Charge>),
+    /// Recorded as declined without asking the provider: the saved method was declined for good, or
+    /// too often lately.
+    Declined(Purchase, NoMethod),
+}
+
+/// Records a purchase and the intent to charge it, in the caller's transaction. `automatic`: it buys
+/// itself because credits ran low.
 ///
 /// # Errors
 /// No such organization or package, no price in its currency, or no stored payment method.
@@ -32,21 +45,22 @@ pub async fn begin(
     tx: &mut Tx,
     id: &str,
     wanted: &Wanted,
-) -> Result<(Purchase, Charge), ServiceError> {
+    automatic: bool,
+) -> Result<Begun, ServiceError> {
     let now = app.clock.now();
     ledger::lock(tx, id, id).await?;
     let stored = organizations::get(tx, id).await?.ok_or_else(|| no_organization(id))?;
-    let Some(method) = stored.organization.payment_method.clone() else {
+    if stored.organization.payment_method.is_none() {
         return Err(ServiceError::Refused(format!(
             "organization {id} has no stored payment method; import it with payment_method first"
         )));
-    };
+    }
     if !app.gateway.collects() {
         return Err(ServiceError::Refused(
             "the payment gateway is manual: it cannot charge; use `credits grant` after the transfer arrived".to_owned(),
         ));
     }
-    let purchase = priced(app, tx, &stored, wanted).await?;
+    let purchase = Purchase { automatic, ..priced(app, tx, &stored, wanted).await? };
     refuse_beyond_range(id, &grants::all(tx, id).await?, purchase.credits)?;
     let gross = purchase.net.plus(purchase.tax)?;
     if !gross.is_positive() {
@@ -55,6 +69,15 @@ pub async fn begin(
             purchase.credits
         )));
     }
+    purchases::add(tx, &purchase).await?;
+    let wallets = Wallets::read(app, tx, id, id).await?;
+    let method = match wallets.choose(app, &stored.organization, &[]) {
+        Ok(method) => method,
+        Err(none) => {
+            purchases::mark_declined(tx, &purchase).await?;
+            return Ok(Begun::Declined(purchase, none));
+        }
+    };
     let intent = Intent {
         subject: Subject::Purchase,
         subject_id: &purchase.id,
@@ -65,9 +88,8 @@ pub async fn begin(
         attempt: 1,
     };
     let charge = charging::charge_of(app, &intent, now);
-    purchases::add(tx, &purchase, now).await?;
     charges::intend(tx, std::slice::from_ref(&charge), now).await?;
-    Ok((purchase, charge))
+    Ok(Begun::Charge(purchase, Box::new(charge)))
 }
 
 async fn priced(
@@ -113,7 +135,23 @@ async fn priced(
         state: "open".to_owned(),
         cycle: None,
         grant: None,
+        automatic: false,
+        created_at: now,
     })
+}
+
+/// What a purchase would come to now, tax included.
+///
+/// # Errors
+/// No such package, or no price in the organization's currency.
+pub async fn price_of(
+    app: &App,
+    tx: &mut Tx,
+    stored: &Stored,
+    wanted: &Wanted,
+) -> Result<Money, ServiceError> {
+    let purchase = priced(app, tx, stored, wanted).await?;
+    Ok(purchase.gross()?)
 }
 
 /// Tax of one more purchase in a cycle, so that the taxes of all together are the tax on their sum: the

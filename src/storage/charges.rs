@@ -1,5 +1,7 @@
 //! Charges and payments: what was asked of the provider, and what money came in.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::db::{execute, fetch_all, fetch_optional, insert};
@@ -27,9 +29,6 @@ impl Subject {
     }
 }
 
-/// Code of an attempt that a person closed as not taken.
-pub const VOIDED: &str = "voided";
-
 /// A stored charge.
 #[derive(Debug, Clone)]
 pub struct Charge {
@@ -49,7 +48,7 @@ pub struct Charge {
     pub provider_id: Option<String>,
     /// Why it was declined, or what is unclear.
     pub message: Option<String>,
-    /// The provider's code of a decline, or [`VOIDED`].
+    /// The provider's code of a decline, or a word of ours: see [`crate::domain::payment::VOIDED`].
     pub decline_code: Option<String>,
     /// A hard decline: never again with this method.
     pub decline_hard: bool,
@@ -134,6 +133,68 @@ pub async fn of_subject(
     .into_iter()
     .map(Row::into_domain)
     .collect()
+}
+
+/// The charge of a key.
+pub async fn by_key(tx: &mut Tx, key: &str) -> Result<Option<Charge>, StorageError> {
+    fetch_optional!(tx, Row, select!("WHERE key = $1"), key).map(Row::into_domain).transpose()
+}
+
+/// All charges of an organization, oldest first.
+pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Charge>, StorageError> {
+    fetch_all!(tx, Row, select!("WHERE organization = $1 ORDER BY id"), organization)
+        .into_iter()
+        .map(Row::into_domain)
+        .collect()
+}
+
+/// All charges, latest first, at most so many.
+pub async fn latest(tx: &mut Tx, limit: i64) -> Result<Vec<Charge>, StorageError> {
+    fetch_all!(tx, Row, select!("ORDER BY id DESC LIMIT $1"), limit)
+        .into_iter()
+        .map(Row::into_domain)
+        .collect()
+}
+
+/// Attempts that did not take money, or are not known to have, by organization and method: what counts
+/// against a method's budget. What a person voided or we called off is nobody's decline.
+pub async fn failed_by_method(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    since: DateTime<Utc>,
+) -> Result<HashMap<(String, String), i64>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String, String, i64),
+        "SELECT organization, payment_method, CAST(COUNT(*) AS BIGINT) FROM charge \
+         WHERE organization BETWEEN $1 AND $2 AND first_sent_at >= $3 AND state <> 'succeeded' \
+         AND (decline_code IS NULL OR decline_code NOT IN ('voided', 'canceled')) \
+         GROUP BY organization, payment_method",
+        first,
+        last,
+        since
+    );
+    Ok(rows.into_iter().map(|(id, method, count)| ((id, method), count)).collect())
+}
+
+/// Organizations of a range and methods whose last charge was declined.
+pub async fn last_declined(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashSet<(String, String)>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String, String),
+        "SELECT c.organization, c.payment_method FROM charge c WHERE c.organization BETWEEN $1 AND $2 \
+         AND c.state = 'declined' AND (c.decline_code IS NULL OR c.decline_code NOT IN ('voided', 'canceled')) \
+         AND NOT EXISTS (SELECT 1 FROM charge d WHERE d.organization = c.organization \
+         AND d.payment_method = c.payment_method AND d.id > c.id AND d.state IN ('succeeded', 'declined'))",
+        first,
+        last
+    );
+    Ok(rows.into_iter().collect())
 }
 
 /// Records intents to charge.

@@ -128,6 +128,11 @@ pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Row>
     Ok(fetch_all!(tx, Row, select!("WHERE organization = $1 ORDER BY issued_at, id"), organization))
 }
 
+/// All documents, by series and place.
+pub async fn all(tx: &mut Tx) -> Result<Vec<Row>, StorageError> {
+    Ok(fetch_all!(tx, Row, select!("ORDER BY series, series_number")))
+}
+
 /// When the latest document of a series was issued.
 pub async fn last_issued_at(
     tx: &mut Tx,

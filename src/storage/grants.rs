@@ -76,6 +76,35 @@ pub async fn add(
     super::ledger::set_remaining(tx, &balances).await
 }
 
+/// Grants of a range of organizations that the close of a cycle looks at: those with credits left, and
+/// those a credit note of the cycle left nothing of.
+pub async fn for_close(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    cycle: Cycle,
+) -> Result<HashMap<String, Vec<OpenGrant>>, StorageError> {
+    let mut by_organization = open(tx, first, last).await?;
+    let rows = fetch_all!(
+        tx,
+        GrantRow,
+        "SELECT DISTINCT g.organization, g.id, g.source, g.cycle, g.granted, g.granted_at, g.last_cycle, \
+         g.expires_at, b.remaining FROM credit_correction c JOIN credit_grant g \
+         ON g.organization = c.organization AND g.id = c.grant_id \
+         JOIN credit_balance b ON b.organization = g.organization AND b.grant_id = g.id \
+         WHERE c.organization BETWEEN $1 AND $2 AND c.cycle = $3 AND b.remaining = 0 \
+         ORDER BY g.organization, g.id",
+        first,
+        last,
+        cycle.to_string()
+    );
+    for row in rows {
+        let (organization, open) = row.into_domain()?;
+        by_organization.entry(organization).or_default().push(open);
+    }
+    Ok(by_organization)
+}
+
 /// Grants with credits left of a range of organizations, by organization.
 pub async fn open(
     tx: &mut Tx,

@@ -25,6 +25,10 @@ pub mod payment_status {
     pub const NEEDS_ACTION: &str = "needs_action";
     /// Accepted by the provider, settles later.
     pub const PENDING: &str = "pending";
+    /// Not paid on the first day of the dunning calendar either.
+    pub const PAST_DUE: &str = "past_due";
+    /// Nothing is left to pay after credit notes.
+    pub const CREDITED: &str = "credited";
     /// The provider's answer is not known; it is looked up.
     pub const UNKNOWN: &str = "unknown";
 }
@@ -442,7 +446,7 @@ pub async fn numbers(tx: &mut Tx) -> Result<Vec<NumberRow>, StorageError> {
         tx,
         NumberRow,
         "SELECT series, series_number, number, issued_at FROM invoice WHERE number IS NOT NULL \
-         ORDER BY series, series_number"
+         UNION ALL SELECT series, series_number, number, issued_at FROM document ORDER BY series, series_number"
     ))
 }
 

@@ -11,6 +11,8 @@ pub mod names {
     pub const DEPLOYMENT: &str = "deployment";
     /// `test` or `live`.
     pub const MODE: &str = "mode";
+    /// Secret of the links that mails carry.
+    pub const LINK_SECRET: &str = "link_secret";
     /// The latest instant at which work was done; a clock behind it is refused.
     pub const HIGH_WATER: &str = "high_water_at";
 }

@@ -180,6 +180,23 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<Stored>, StorageError> {
     fetch_all!(tx, Row, select!("ORDER BY o.id")).into_iter().map(Row::into_domain).collect()
 }
 
+/// Sets the method that is charged first; none: it pays by transfer.
+pub async fn set_payment_method(
+    tx: &mut Tx,
+    id: &str,
+    token: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE organization SET payment_method = $2, updated_at = $3 WHERE id = $1",
+        id,
+        token.map(str::to_owned),
+        now
+    );
+    Ok(())
+}
+
 /// Ids of all organizations, in order.
 pub async fn ids(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
     let rows = fetch_all!(tx, (String,), "SELECT id FROM organization ORDER BY id");

@@ -38,6 +38,19 @@ pub struct Purchase {
     pub cycle: Option<Cycle>,
     /// The grant it led to.
     pub grant: Option<String>,
+    /// Was it bought by itself, because credits ran low?
+    pub automatic: bool,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+}
+
+impl Purchase {
+    /// Net price and tax.
+    pub fn gross(&self) -> Result<Money, StorageError> {
+        self.net
+            .plus(self.tax)
+            .map_err(|error| StorageError::Refused(format!("purchase {}: {error}", self.id)))
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -54,6 +67,8 @@ struct Row {
     state: String,
     cycle: Option<String>,
     grant_id: Option<String>,
+    automatic: bool,
+    created_at: DateTime<Utc>,
 }
 
 impl Row {
@@ -78,6 +93,8 @@ impl Row {
             state: self.state,
             cycle,
             grant: self.grant_id,
+            automatic: self.automatic,
+            created_at: self.created_at,
         })
     }
 }
@@ -86,7 +103,8 @@ impl Row {
 macro_rules! select {
     ($condition:literal) => {
         concat!(
-            "SELECT organization, id, package, package_name, credits, currency, net, tax, tax_percent, state, cycle, grant_id ",
+            "SELECT organization, id, package, package_name, credits, currency, net, tax, tax_percent, state, cycle, grant_id, ",
+            "automatic, created_at ",
             "FROM purchase ",
             $condition
         )
@@ -94,11 +112,11 @@ macro_rules! select {
 }
 
 /// Records what a customer wants to buy.
-pub async fn add(tx: &mut Tx, purchase: &Purchase, now: DateTime<Utc>) -> Result<(), StorageError> {
+pub async fn add(tx: &mut Tx, purchase: &Purchase) -> Result<(), StorageError> {
     execute!(
         tx,
         "INSERT INTO purchase (organization, id, package, package_name, credits, currency, net, tax, tax_percent, state, \
-         created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'open', $10)",
+         automatic, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'open', $10, $11)",
         purchase.organization.clone(),
         purchase.id.clone(),
         purchase.package.clone(),
@@ -108,7 +126,8 @@ pub async fn add(tx: &mut Tx, purchase: &Purchase, now: DateTime<Utc>) -> Result
         purchase.net.minor(),
         purchase.tax.minor(),
         decimal::text(purchase.tax_percent),
-        now
+        purchase.automatic,
+        purchase.created_at
     );
     Ok(())
 }
@@ -184,10 +203,7 @@ pub async fn paid_in_range(
     let mut by_organization: HashMap<String, Vec<PaidPurchase>> = HashMap::new();
     for row in rows {
         let purchase = row.into_domain()?;
-        let gross = purchase
-            .net
-            .plus(purchase.tax)
-            .map_err(|error| StorageError::Refused(format!("purchase {}: {error}", purchase.id)))?;
+        let gross = purchase.gross()?;
         by_organization.entry(purchase.organization).or_default().push(PaidPurchase {
             id: purchase.id,
             package: purchase.package_name,

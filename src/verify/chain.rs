@@ -66,11 +66,14 @@ impl Checks {
     ) -> Result<(), ServiceError> {
         let mut left: HashMap<&str, i128> = HashMap::new();
         let mut granted: HashMap<&str, i128> = HashMap::new();
-        for entry in transactions.iter().flat_map(|transaction| &transaction.entries) {
-            if let Some(grant) = &entry.grant {
-                *left.entry(grant).or_default() += i128::from(entry.amount);
-                if entry.amount > 0 {
-                    *granted.entry(grant).or_default() += i128::from(entry.amount);
+        for transaction in transactions {
+            for entry in &transaction.entries {
+                if let Some(grant) = &entry.grant {
+                    *left.entry(grant).or_default() += i128::from(entry.amount);
+                    // A credit note gives back what was granted before: it grants nothing new.
+                    if entry.amount > 0 && transaction.kind != "credit_note" {
+                        *granted.entry(grant).or_default() += i128::from(entry.amount);
+                    }
                 }
             }
         }

@@ -12,7 +12,7 @@ use crate::domain::invoice::{self, InvoiceDraft};
 use crate::domain::statement::CreditStatement;
 use crate::services::ServiceError;
 use crate::storage::organizations::Stored;
-use crate::storage::{Tx, cycles, grants, invoices, purchases, usage};
+use crate::storage::{Tx, corrections, cycles, grants, invoices, purchases, usage};
 
 pub(super) struct Checks {
     cycles: Check,
@@ -114,6 +114,10 @@ impl Checks {
             usage: used,
             deficit_brought: cycle.deficit_brought,
             purchases: purchases::paid_in_range(tx, id, id, label)
+                .await?
+                .remove(id)
+                .unwrap_or_default(),
+            corrections: corrections::in_range(tx, id, id, label)
                 .await?
                 .remove(id)
                 .unwrap_or_default(),

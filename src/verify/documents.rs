@@ -6,7 +6,7 @@ use super::Check;
 use crate::app::App;
 use crate::domain::ids;
 use crate::services::ServiceError;
-use crate::storage::{Tx, artifacts, invoices};
+use crate::storage::{Tx, artifacts, documents, invoices};
 
 /// The numbers of each series are 1…N, and later numbers were not issued earlier.
 pub(super) async fn numbers(tx: &mut Tx) -> Result<Check, ServiceError> {
@@ -35,8 +35,17 @@ pub(super) async fn numbers(tx: &mut Tx) -> Result<Check, ServiceError> {
 /// Every stored file is there with the bytes its row names, and states the invoice's number and total.
 pub(super) async fn files(app: &App, tx: &mut Tx) -> Result<Check, ServiceError> {
     let mut check = Check::new("documents_intact");
+    let mut documented = Vec::new();
     for row in invoices::list(tx, None, None).await? {
-        for artifact in artifacts::of_invoice(tx, &row.organization, &row.id).await? {
+        let total = row.money(row.total)?.amount_text();
+        documented.push((row.organization, row.id, row.number.unwrap_or_default(), total));
+    }
+    for row in documents::all(tx).await? {
+        let total = row.money(row.total)?.amount_text();
+        documented.push((row.organization, row.id, row.number, total));
+    }
+    for (organization, id, number, total) in documented {
+        for artifact in artifacts::of_invoice(tx, &organization, &id).await? {
             let path = app.documents().join(&artifact.path);
             let bytes = std::fs::read(&path).unwrap_or_default();
             check.count(ids::sha256_hex(&bytes) == artifact.sha256, || {
@@ -44,9 +53,7 @@ pub(super) async fn files(app: &App, tx: &mut Tx) -> Result<Check, ServiceError>
             });
             if artifact.kind == "csv" {
                 let text = String::from_utf8_lossy(&bytes);
-                let number = row.number.as_deref().unwrap_or_default();
-                let total = row.money(row.total)?.amount_text();
-                check.count(text.contains(number) && text.contains(&total), || {
+                check.count(text.contains(&number) && text.contains(&total), || {
                     format!("{} does not state {number} and {total}", artifact.path)
                 });
             }

@@ -82,6 +82,7 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
         closes.organization(&mut tx, stored).await?;
         money.organization(app, &mut tx, stored).await?;
     }
+    money.all(&mut tx).await?;
     let mut checks = Vec::new();
     checks.extend(chain.finish(&mut tx).await?);
     checks.push(rollups(&mut tx).await?);

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use super::Check;
 use crate::app::App;
+use crate::domain::document;
 use crate::domain::ledger::{Account, Unit};
-use crate::domain::payment::{ChargeOutcome, ChargeState};
-use crate::services::ServiceError;
+use crate::domain::payment::{CANCELED, ChargeOutcome, ChargeState, VOIDED};
+use crate::services::{ServiceError, pay_pages};
 use crate::storage::organizations::Stored;
-use crate::storage::{Tx, charges, invoices, ledger, purchases};
+use crate::storage::{Tx, charges, documents, dunning, invoices, ledger, purchases, refunds};
 
 pub(super) struct Checks {
     charges: Check,
@@ -16,6 +17,10 @@ pub(super) struct Checks {
     payments: Check,
     receivables: Check,
     purchases: Check,
+    credit_notes: Check,
+    refunds: Check,
+    dunning: Check,
+    budgets: Check,
 }
 
 impl Checks {
@@ -26,6 +31,10 @@ impl Checks {
             payments: Check::new("payments_match_invoices"),
             receivables: Check::new("receivables_agree"),
             purchases: Check::new("purchases_granted_once"),
+            credit_notes: Check::new("credit_notes_fit"),
+            refunds: Check::new("refunds_fit"),
+            dunning: Check::new("dunning_follows_invoices"),
+            budgets: Check::new("attempts_within_budget"),
         }
     }
 
@@ -37,6 +46,14 @@ impl Checks {
     ) -> Result<(), ServiceError> {
         let id = stored.organization.id.as_str();
         let mut owed: HashMap<String, i128> = HashMap::new();
+        let documents = documents::of_organization(tx, id).await?;
+        let credited = |subject: &str| -> i128 {
+            documents
+                .iter()
+                .filter(|row| row.kind == "credit_note" && row.subject_id == subject)
+                .map(|row| i128::from(row.total))
+                .sum()
+        };
         for row in invoices::of_organization(tx, id).await? {
             let name = row.number.clone().unwrap_or_else(|| row.id.clone());
             self.charges(app, tx, id, &row.id, &name).await?;
@@ -46,18 +63,25 @@ impl Checks {
                 .map(|payment| i128::from(payment.amount))
                 .sum();
             let due = i128::from(row.amount_due);
+            let credit = credited(&row.id);
+            // A credit note before the payment lowers it; one after it is refunded.
             let fits = match row.status.as_str() {
-                "settled" => paid == due,
-                _ => paid == 0,
+                "settled" => paid <= due && paid + credit >= due,
+                _ => paid == 0 && credit < due.max(1),
             };
             self.payments.count(fits, || {
-                format!("invoice {name} is {}: due {due}, paid {paid} (minor units)", row.status)
+                format!(
+                    "invoice {name} is {}: due {due}, paid {paid}, credited {credit} (minor units)",
+                    row.status
+                )
+            });
+            self.credit_notes.count(credit <= due, || {
+                format!("invoice {name}: {credit} credited of {due} (minor units)")
             });
             if row.number.is_some() {
-                *owed.entry(row.currency.clone()).or_default() += due - paid;
+                *owed.entry(row.currency.clone()).or_default() += due - paid - credit;
             }
         }
-        self.receivables(tx, id, owed).await?;
         for purchase in purchases::all(tx, id).await? {
             self.charges(app, tx, id, &purchase.id, &purchase.id).await?;
             let granted = (purchase.state == "paid") == purchase.grant.is_some();
@@ -67,6 +91,98 @@ impl Checks {
                     purchase.id, purchase.state, purchase.grant
                 )
             });
+            let (credit, gross) = (credited(&purchase.id), i128::from(purchase.gross()?.minor()));
+            self.credit_notes.count(credit <= gross, || {
+                format!("purchase {}: {credit} credited of {gross} (minor units)", purchase.id)
+            });
+            *owed.entry(purchase.net.currency().to_string()).or_default() -= credit;
+        }
+        self.refunds(tx, id, &documents, &mut owed).await?;
+        self.receivables(tx, id, owed).await?;
+        for document in &documents {
+            let hash = document::content_hash(&document.content);
+            self.credit_notes.count(hash == document.content_hash, || {
+                format!("{}: its content was altered after it was issued", document.number)
+            });
+        }
+        self.budgets(app, tx, id).await
+    }
+
+    /// Money that went back is at most what the charge took and what the credit note says.
+    async fn refunds(
+        &mut self,
+        tx: &mut Tx,
+        id: &str,
+        documents: &[documents::Row],
+        owed: &mut HashMap<String, i128>,
+    ) -> Result<(), ServiceError> {
+        let mut by_charge: HashMap<String, i128> = HashMap::new();
+        let mut by_document: HashMap<String, i128> = HashMap::new();
+        for refund in refunds::of_organization(tx, id).await? {
+            let amount = i128::from(refund.amount);
+            if refund.state == "succeeded" {
+                *owed.entry(refund.currency.clone()).or_default() += amount;
+            }
+            if refund.state != "failed" {
+                *by_document.entry(refund.document_id).or_default() += amount;
+                if let Some(charge) = refund.charge_id {
+                    *by_charge.entry(charge).or_default() += amount;
+                }
+            }
+        }
+        for (document_id, amount) in by_document {
+            let total = documents.iter().find(|row| row.id == document_id).map(|row| row.total);
+            self.refunds.count(total.is_some_and(|total| amount <= i128::from(total)), || {
+                format!("credit note {document_id}: {amount} refunded of {total:?} (minor units)")
+            });
+        }
+        for (charge_id, amount) in by_charge {
+            let charge = charges::get(tx, id, &charge_id).await?;
+            let took = charge
+                .filter(|charge| charge.state == ChargeState::Succeeded)
+                .map_or(0, |charge| i128::from(charge.request.amount.minor()));
+            self.refunds.count(amount <= took, || {
+                format!("charge {charge_id}: {amount} refunded of {took} (minor units)")
+            });
+        }
+        Ok(())
+    }
+
+    /// No method was declined more often in a window than its budget allows.
+    async fn budgets(&mut self, app: &App, tx: &mut Tx, id: &str) -> Result<(), ServiceError> {
+        let calendar = app.calendar();
+        let mut failed: HashMap<String, Vec<chrono::DateTime<chrono::Utc>>> = HashMap::new();
+        for charge in charges::of_organization(tx, id).await? {
+            let called_off = [VOIDED, CANCELED];
+            let code = charge.decline_code.as_deref().unwrap_or_default();
+            if charge.state == ChargeState::Declined && !called_off.contains(&code) {
+                let sent = charge.first_sent_at;
+                failed.entry(charge.request.payment_method).or_default().extend(sent);
+            }
+        }
+        for (method, mut instants) in failed {
+            instants.sort_unstable();
+            let most = usize::from(calendar.attempts_per_method) + 1;
+            let window = chrono::Duration::days(i64::from(calendar.window_days));
+            let burst = instants.windows(most).any(|run| {
+                run.last().zip(run.first()).is_some_and(|(last, first)| *last - *first < window)
+            });
+            self.budgets.count(!burst || pay_pages::is_hosted(&method), || {
+                format!(
+                    "organization {id}: a payment method was declined more than {} times in {} days",
+                    calendar.attempts_per_method, calendar.window_days
+                )
+            });
+        }
+        Ok(())
+    }
+
+    /// What is about all organizations at once.
+    pub(super) async fn all(&mut self, tx: &mut Tx) -> Result<(), ServiceError> {
+        for (organization, invoice) in dunning::mismatches(tx).await? {
+            self.dunning.problem(format!(
+                "organization {organization}, invoice {invoice}: its dunning and its status differ"
+            ));
         }
         Ok(())
     }
@@ -90,7 +206,8 @@ impl Checks {
             }
             // Only the sandbox is on this machine; asking a real provider is not verify's business.
             let said = app.gateway.lookup(&charge.request).await;
-            let voided = charge.decline_code.as_deref() == Some(charges::VOIDED)
+            let called_off = [VOIDED, CANCELED];
+            let voided = called_off.contains(&charge.decline_code.as_deref().unwrap_or_default())
                 && !matches!(said, Ok(Some(ChargeOutcome::Succeeded { .. })));
             let agrees = matches!(
                 (&said, charge.state),
@@ -128,7 +245,17 @@ impl Checks {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> [Check; 5] {
-        [self.charges, self.provider, self.payments, self.receivables, self.purchases]
+    pub(super) fn finish(self) -> [Check; 9] {
+        [
+            self.charges,
+            self.provider,
+            self.payments,
+            self.receivables,
+            self.purchases,
+            self.credit_notes,
+            self.refunds,
+            self.dunning,
+            self.budgets,
+        ]
     }
 }

@@ -8,19 +8,20 @@ use std::time::Duration as StdDuration;
 
 use chrono::Duration;
 
-use super::{LEASE, StepError, mail_steps};
+use super::{LEASE, StepError, follow_up};
 use crate::app::App;
-use crate::domain::payment::{ChargeOutcome, ChargeState};
+use crate::domain::payment::{CANCELED, ChargeOutcome, ChargeState, Decline};
+use crate::jobs::breaker;
 use crate::payments::GatewayError;
-use crate::services::charging;
+use crate::services::{charging, pay_pages};
 use crate::storage::charges::{self, Charge, Subject};
 use crate::storage::invoices::{self, payment_status};
 use crate::storage::steps::{self, Step};
 
 /// How long a provider honours a key; after that it is looked up, never sent again (C7).
-const KEY_WINDOW: Duration = Duration::hours(23);
-/// When an unknown outcome is looked up again, counted in look-ups made.
-const LOOKUPS_AFTER_MINUTES: [i64; 6] = [1, 5, 15, 60, 360, 1_380];
+pub(super) const KEY_WINDOW: Duration = Duration::hours(23);
+/// When an unknown outcome is looked up again, counted in look-ups made: 1, 5 and 15 minutes, 1, 6 and 23 hours.
+pub(super) const LOOKUPS_AFTER_MINUTES: [i64; 6] = [1, 5, 15, 60, 360, 1_380];
 /// How often a charge is looked up that settles later, or waits for the customer: daily.
 const PENDING_AFTER: Duration = Duration::hours(24);
 
@@ -28,10 +29,14 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let Some(charge) = load(app, step).await? else {
         return finish_without(app, step).await;
     };
+    breaker::refuse_while_down(app, step).await?;
     // Asked before every send, the first too: after a restored backup the provider may know the key (F71).
     match bounded(app, app.gateway.lookup(&charge.request)).await {
         Ok(Some(outcome)) if outcome.state() == charge.state => wait(app, step, &charge).await,
         Ok(Some(outcome)) => settle(app, step, &charge, &outcome).await,
+        Ok(None) if pay_pages::is_hosted(&charge.request.payment_method) => {
+            no_page(app, step, &charge).await
+        }
         Ok(None) if is_too_late(app, &charge) => Err(StepError::Park(format!(
             "the payment provider knows no charge for {}, and it is too late to send it again safely; check with the \
              provider, then `payment void` closes this attempt and `run retry` makes a new one",
@@ -50,6 +55,32 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         }
         Err(error) => unclear(app, step, &charge, error).await,
     }
+}
+
+/// A page the customer was to pay on was never made, or its answer was lost: after an hour, in which the
+/// provider had time to list it, it is called off.
+async fn no_page(app: &App, step: &Step, charge: &Charge) -> Result<(), StepError> {
+    let young = Duration::hours(1);
+    let sent = charge.first_sent_at.unwrap_or_else(|| app.clock.now());
+    if app.clock.now() - sent < young {
+        return Err(StepError::Retry {
+            reason: format!("the page to pay {} is not known yet", charge.request.reference),
+            after: Some(young),
+        });
+    }
+    let outcome = match bounded(app, app.gateway.cancel(&charge.request)).await {
+        Ok(Some(outcome)) => outcome,
+        Ok(None) => ChargeOutcome::Declined {
+            provider_id: None,
+            decline: Decline {
+                code: CANCELED.to_owned(),
+                hard: false,
+                message: "the page was never opened".to_owned(),
+            },
+        },
+        Err(error) => return unclear(app, step, charge, error).await,
+    };
+    settle(app, step, charge, &outcome).await
 }
 
 /// Was it first sent so long ago that the provider may have forgotten the key (C7)?
@@ -115,10 +146,12 @@ async fn bounded<T>(
     call: impl Future<Output = Result<T, GatewayError>>,
 ) -> Result<T, GatewayError> {
     let limit = StdDuration::from_secs(u64::from(app.config.payments.timeout_s));
-    match tokio::time::timeout(limit, call).await {
+    let answer = match tokio::time::timeout(limit, call).await {
         Ok(answer) => answer,
         Err(_) => Err(GatewayError::Unclear(format!("no answer within {} s", limit.as_secs()))),
-    }
+    };
+    breaker::note(app, answer.as_ref().err()).await;
+    answer
 }
 
 async fn settle(
@@ -130,8 +163,8 @@ async fn settle(
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
     steps::hold(&mut tx, step, now + LEASE).await?;
-    let mails = charging::settle(app, &mut tx, charge, outcome).await?;
-    steps::add(&mut tx, &mail_steps(&mails, &step.run_id, step.ordinal, now), now).await?;
+    let follows = charging::settle(app, &mut tx, charge, outcome).await?;
+    steps::add(&mut tx, &follow_up(&follows, &step.run_id, step.ordinal, now), now).await?;
     if matches!(outcome, ChargeOutcome::Pending { .. } | ChargeOutcome::NeedsAction { .. }) {
         // Not final: the provider is asked again until it is.
         steps::release(&mut tx, step, now + PENDING_AFTER, None).await?;

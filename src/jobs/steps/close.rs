@@ -18,7 +18,8 @@ use crate::storage::ledger::Postings;
 use crate::storage::organizations::Stored;
 use crate::storage::steps::Step;
 use crate::storage::{
-    StorageError, Tx, cycles, grants, invoices, ledger, organizations, purchases, steps, usage,
+    StorageError, Tx, corrections, cycles, grants, invoices, ledger, organizations, purchases,
+    steps, usage,
 };
 
 /// What is read of a chunk before anything is decided.
@@ -28,6 +29,7 @@ struct Chunk {
     grants: HashMap<String, Vec<OpenGrant>>,
     usage: HashMap<String, Vec<UsageSummary>>,
     purchases: HashMap<String, Vec<PaidPurchase>>,
+    corrections: HashMap<String, Vec<(String, Credits)>>,
 }
 
 /// An organization that cannot be closed, and why.
@@ -104,7 +106,8 @@ impl Chunk {
                 .into_iter()
                 .map(|stored| (stored.organization.id.clone(), stored))
                 .collect(),
-            grants: grants::open(tx, range.first, range.last).await?,
+            grants: grants::for_close(tx, range.first, range.last, cycle).await?,
+            corrections: corrections::in_range(tx, range.first, range.last, cycle).await?,
             usage: usage::summaries(tx, range.first, range.last, cycle).await?,
             purchases: purchases::paid_in_range(tx, range.first, range.last, cycle).await?,
         })
@@ -145,6 +148,7 @@ impl Chunk {
             usage: self.usage.remove(&id).unwrap_or_default(),
             deficit_brought: cycle.deficit_brought,
             purchases: self.purchases.remove(&id).unwrap_or_default(),
+            corrections: self.corrections.remove(&id).unwrap_or_default(),
             organization: id,
         };
         Ok(close::close(&input)?)

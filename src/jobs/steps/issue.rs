@@ -3,26 +3,24 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use super::{LEASE, StepError, chunk_step, cycle_of, range_of, run_of};
 use crate::app::App;
-use crate::config::Series;
 use crate::domain::cycle::Cycle;
-use crate::domain::invoice::{self, InvoiceDraft, InvoiceHeader, Party, PaymentTerms};
+use crate::domain::invoice::{self, InvoiceDraft, InvoiceHeader, PaymentTerms};
 use crate::domain::ledger::{self as books, Account, Posting};
 use crate::domain::money::Money;
 use crate::domain::organization::Organization;
 use crate::domain::text;
 use crate::jobs::StepKind;
-use crate::services::mails;
+use crate::services::methods::Wallets;
+use crate::services::{dunning, issuing, mails};
+use crate::storage;
 use crate::storage::invoices::{DraftRow, Issued};
 use crate::storage::ledger::Postings;
 use crate::storage::steps::Step;
 use crate::storage::{Tx, invoices, ledger, organizations, steps, to_json};
-
-/// Longest organization name that is kept on an invoice.
-const MAX_NAME_CHARS: usize = 10_000;
 
 pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let mut tx = app.db.write().await?;
@@ -38,9 +36,19 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
             .into_iter()
             .map(|stored| (stored.organization.id.clone(), stored.organization))
             .collect();
-    let issued = number(app, &mut tx, cycle, &rows, &buyers).await?;
+    let wallets = Wallets::read(app, &mut tx, range.first, range.last).await?;
+    let issued = number(app, &mut tx, cycle, &rows, &buyers, &wallets).await?;
     let now = app.clock.now();
     post(&mut tx, step, &issued, now).await?;
+    let late: Vec<_> = issued
+        .iter()
+        .filter(|(_, invoice)| matches!(invoice.header.payment, PaymentTerms::BankTransfer { .. }))
+        .filter_map(|(_, invoice)| {
+            let buyer = buyers.get(&invoice.organization)?;
+            Some(dunning::of_transfer(app, buyer, &invoice.id, invoice.header.due_on))
+        })
+        .collect();
+    storage::dunning::begin(&mut tx, &late).await?;
     let invoices: Vec<Issued> = issued.into_iter().map(|(_, issued)| issued).collect();
     invoices::issue(&mut tx, &invoices).await?;
     if !invoices.is_empty() {
@@ -58,29 +66,25 @@ fn issued_on(cycle: Cycle) -> NaiveDate {
     cycle.next().first_day()
 }
 
-fn series_name(app: &App, organization: &str, issued_on: NaiveDate) -> String {
-    let year = issued_on.year();
-    let prefix = &app.config.invoices.prefix;
-    match app.config.invoices.series {
-        Series::Seller => format!("{prefix}-{year}"),
-        // Ids are safe in numbers and file names; upper case keeps them apart from the counter.
-        Series::Organization => {
-            format!("{prefix}-{}-{year}", organization.to_ascii_uppercase())
-        }
-    }
-}
-
 async fn number(
     app: &App,
     tx: &mut Tx,
     cycle: Cycle,
     rows: &[DraftRow],
     buyers: &HashMap<String, Organization>,
+    wallets: &Wallets,
 ) -> Result<Vec<(InvoiceDraft, Issued)>, StepError> {
     let issued_on = issued_on(cycle);
     let mut counts: BTreeMap<String, i64> = BTreeMap::new();
     for row in rows {
-        *counts.entry(series_name(app, &row.organization, issued_on)).or_default() += 1;
+        *counts
+            .entry(issuing::series_name(
+                app,
+                &app.config.invoices.prefix,
+                &row.organization,
+                issued_on,
+            ))
+            .or_default() += 1;
     }
     // Series are taken in the order of their names: two issuers never wait for each other in a ring (F25).
     let mut next: BTreeMap<String, (i64, DateTime<Utc>)> = BTreeMap::new();
@@ -98,7 +102,8 @@ async fn number(
         let buyer = buyers.get(&row.organization).ok_or_else(|| {
             StepError::Park(format!("organization {} is not stored", row.organization))
         })?;
-        let series = series_name(app, &row.organization, issued_on);
+        let series =
+            issuing::series_name(app, &app.config.invoices.prefix, &row.organization, issued_on);
         let (series_number, issued_at) = match next.get_mut(&series) {
             None => return Err(StepError::Park(format!("series {series} has no counter"))),
             Some((counter, issued_at)) => {
@@ -107,7 +112,7 @@ async fn number(
             }
         };
         let number = format!("{series}-{series_number:06}");
-        let header = header(app, number, issued_on, &draft, buyer);
+        let header = header(app, wallets, number, issued_on, (&draft, buyer));
         let header_json = to_json("invoice", "header", &row.id, &header)?;
         issued.push((
             draft,
@@ -129,39 +134,25 @@ async fn number(
 
 fn header(
     app: &App,
+    wallets: &Wallets,
     number: String,
     issued_on: NaiveDate,
-    draft: &InvoiceDraft,
-    buyer: &Organization,
+    (draft, buyer): (&InvoiceDraft, &Organization),
 ) -> InvoiceHeader {
-    let seller = &app.config.seller;
-    let payment = mails::payment_terms(app, buyer, draft.amount_due.is_positive());
+    let payment = mails::payment_terms(app, wallets, buyer, draft.amount_due.is_positive());
     let days = match payment {
         PaymentTerms::BankTransfer { .. } => u64::from(app.config.invoices.payment_days),
         PaymentTerms::StoredMethod { .. } | PaymentTerms::NothingDue => 0,
     };
-    let lines = |text: &str| text.lines().map(text::cleaned).filter(|l| !l.is_empty()).collect();
     InvoiceHeader {
         number,
         issued_on,
         due_on: issued_on.checked_add_days(Days::new(days)).unwrap_or(issued_on),
         zone: buyer.zone.name().to_owned(),
-        seller: Party {
-            name: text::cleaned(&seller.name),
-            address: seller.address.iter().map(|line| text::cleaned(line)).collect(),
-            country: seller.country.clone(),
-            tax_id: seller.tax_id.clone(),
-            email: None,
-        },
-        buyer: Party {
-            name: text::clipped(&buyer.name, MAX_NAME_CHARS),
-            address: buyer.address.as_deref().map(lines).unwrap_or_default(),
-            country: buyer.country.clone(),
-            tax_id: buyer.tax_id.clone(),
-            email: buyer.billing_emails.first().cloned(),
-        },
+        seller: issuing::seller(app),
+        buyer: issuing::buyer(buyer),
         payment,
-        support: text::cleaned(&seller.support),
+        support: text::cleaned(&app.config.seller.support),
         notes: app.config.invoices.notes.iter().map(|note| text::cleaned(note)).collect(),
     }
 }

@@ -2,11 +2,16 @@
 //! in the same transaction.
 
 pub mod charge;
+pub mod check_method;
 pub mod close;
+pub mod document;
 pub mod import_usage;
 pub mod issue;
 pub mod mail;
+pub mod recharge;
+pub mod refund;
 pub mod render;
+pub mod retry_payment;
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -15,6 +20,7 @@ use crate::app::App;
 use crate::domain::cycle::Cycle;
 use crate::domain::ids;
 use crate::services::ServiceError;
+use crate::services::consequences::Consequences;
 use crate::storage::mails::Mail;
 use crate::storage::runs::{self, Run};
 use crate::storage::steps::Step;
@@ -77,14 +83,14 @@ pub async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         StepKind::Render => render::execute(app, step).await,
         StepKind::Charge => charge::execute(app, step).await,
         StepKind::Mail => mail::execute(app, step).await,
-        StepKind::Admission
-        | StepKind::Alert
-        | StepKind::ExpiryNotice
-        | StepKind::Recharge
-        | StepKind::RetryPayment
-        | StepKind::CheckMethod
-        | StepKind::Refund
-        | StepKind::Webhook => Err(StepError::Park("not here yet".to_owned())),
+        StepKind::Document => document::execute(app, step).await,
+        StepKind::Recharge => recharge::execute(app, step).await,
+        StepKind::RetryPayment => retry_payment::execute(app, step).await,
+        StepKind::CheckMethod => check_method::execute(app, step).await,
+        StepKind::Refund => refund::execute(app, step).await,
+        StepKind::Admission | StepKind::Alert | StepKind::ExpiryNotice | StepKind::Webhook => {
+            Err(StepError::Park("not here yet".to_owned()))
+        }
     }
 }
 
@@ -161,6 +167,22 @@ pub fn mail_steps(mails: &[Mail], run: &str, ordinal: i64, now: DateTime<Utc>) -
             subject_step(StepKind::Mail, run, Some(&mail.organization), &mail.id, ordinal, now)
         })
         .collect()
+}
+
+/// Steps for what a fact leaves behind, to be added in its transaction.
+#[must_use]
+pub fn follow_up(follows: &Consequences, run: &str, ordinal: i64, now: DateTime<Utc>) -> Vec<Step> {
+    let mut next = mail_steps(&follows.mails, run, ordinal, now);
+    for (kind, subjects) in [
+        (StepKind::Document, &follows.documents),
+        (StepKind::Charge, &follows.charges),
+        (StepKind::Refund, &follows.refunds),
+    ] {
+        next.extend(subjects.iter().map(|(organization, subject)| {
+            subject_step(kind, run, Some(organization), subject, ordinal, now)
+        }));
+    }
+    next
 }
 
 /// The run of a step.

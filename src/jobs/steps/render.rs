@@ -17,9 +17,10 @@ use crate::domain::organization::Organization;
 use crate::jobs::StepKind;
 use crate::services::charging::{self, Intent};
 use crate::services::mails::{self, Kind};
+use crate::services::methods::Wallets;
 use crate::storage::artifacts::{self, Artifact};
 use crate::storage::charges::Subject;
-use crate::storage::invoices::{DocumentRow, Row};
+use crate::storage::invoices::{DocumentRow, Row, payment_status};
 use crate::storage::steps::Step;
 use crate::storage::{Tx, charges, invoices, ledger, organizations, steps};
 
@@ -182,28 +183,30 @@ async fn follow_up(
         .into_iter()
         .map(|stored| (stored.organization.id.clone(), stored.organization))
         .collect();
+    let wallets = Wallets::read(app, tx, first, last).await?;
     let (mut intents, mut next, mut letters) = (Vec::new(), Vec::new(), Vec::new());
     for row in invoices::issued_in_range(tx, first, last, cycle).await? {
         let Some(buyer) = buyers.get(&row.organization) else { continue };
         // The frozen document says how it is paid; what was promised by transfer is never charged.
         let promised = matches!(terms.get(&row.id), Some(PaymentTerms::StoredMethod { .. }));
-        if promised
-            && app.gateway.collects()
-            && first_charge_is_missing(tx, &row).await?
-            && let Some(method) = &buyer.payment_method
-        {
-            let charge =
-                charging::charge_of(app, &intent(&row, row.money(row.amount_due)?, method), now);
-            let id = Some(row.organization.as_str());
-            next.push(subject_step(
-                StepKind::Charge,
-                &step.run_id,
-                id,
-                &charge.id,
-                step.ordinal,
-                now,
-            ));
-            intents.push(charge);
+        if promised && app.gateway.collects() && first_charge_is_missing(tx, &row).await? {
+            let id = row.organization.as_str();
+            match wallets.choose(app, buyer, &[]) {
+                Ok(method) => {
+                    let amount = charging::outstanding(tx, &row).await?;
+                    let charge = charging::charge_of(app, &intent(&row, amount, &method), now);
+                    let (run, ordinal) = (&step.run_id, step.ordinal);
+                    let kind = StepKind::Charge;
+                    next.push(subject_step(kind, run, Some(id), &charge.id, ordinal, now));
+                    intents.push(charge);
+                }
+                Err(_) => {
+                    // Declined for good, or too often lately: not asked again, reminded by the calendar.
+                    let status = payment_status::DECLINED;
+                    invoices::set_status(tx, id, &row.id, row.status()?, status).await?;
+                    charging::begin_dunning(app, tx, id, &row.id, now).await?;
+                }
+            }
         }
         letters.extend(mails::of_fact(buyer, Kind::Invoice, &row.id, None, now));
     }

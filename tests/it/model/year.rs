@@ -230,6 +230,7 @@ impl Year {
             usage: self.usage.clone(),
             deficit_brought: self.deficit,
             purchases: self.purchases.clone(),
+            corrections: Vec::new(),
         }
     }
 

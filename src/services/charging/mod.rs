@@ -1,0 +1,116 @@
+//! What follows from a charge: its derived key before, the facts after the provider's word.
+
+pub mod attempts;
+mod invoice;
+mod purchase;
+pub mod transfers;
+
+use chrono::{DateTime, Utc};
+
+pub use attempts::next_attempt;
+pub use invoice::{begin_dunning, outstanding, paid};
+pub use transfers::{Transfer, record_transfer};
+
+use super::consequences::Consequences;
+use super::{ServiceError, no_organization};
+use crate::app::App;
+use crate::domain::ids;
+use crate::domain::money::Money;
+use crate::domain::payment::{CANCELED, ChargeOutcome, ChargeRequest, ChargeState, VOIDED};
+use crate::storage::charges::{self, Charge, Subject};
+use crate::storage::{StorageError, Tx, ledger, methods, organizations};
+
+/// What a charge is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Intent<'a> {
+    /// Invoice or purchase.
+    pub subject: Subject,
+    /// Its id.
+    pub subject_id: &'a str,
+    /// Who pays.
+    pub organization: &'a str,
+    /// The number or id the provider shows.
+    pub reference: &'a str,
+    /// How much.
+    pub amount: Money,
+    /// With which stored method.
+    pub payment_method: &'a str,
+    /// 1, 2, 3 …
+    pub attempt: i64,
+}
+
+/// The charge of an intent. Its key is derived, so a restart, a second worker and a restored backup
+/// come to the same one.
+#[must_use]
+pub fn charge_of(app: &App, intent: &Intent<'_>, now: DateTime<Utc>) -> Charge {
+    let attempt = intent.attempt.to_string();
+    let parts = [app.deployment.as_str(), intent.organization, intent.subject_id, &attempt];
+    Charge {
+        id: ids::derived("chg", now, &parts[1..]),
+        subject: intent.subject,
+        subject_id: intent.subject_id.to_owned(),
+        attempt: intent.attempt,
+        request: ChargeRequest {
+            key: ids::key("monthend", &parts),
+            amount: intent.amount,
+            payment_method: intent.payment_method.to_owned(),
+            organization: intent.organization.to_owned(),
+            reference: intent.reference.to_owned(),
+        },
+        state: ChargeState::Intended,
+        provider_id: None,
+        message: None,
+        decline_code: None,
+        decline_hard: false,
+        lookups: 0,
+        first_sent_at: None,
+    }
+}
+
+/// Records the provider's word and everything that follows, in the caller's transaction. A charge that is
+/// settled already leaves nothing to do.
+///
+/// # Errors
+/// The database fails, or an amount is out of range.
+pub async fn settle(
+    app: &App,
+    tx: &mut Tx,
+    charge: &Charge,
+    outcome: &ChargeOutcome,
+) -> Result<Consequences, ServiceError> {
+    let now = app.clock.now();
+    let id = charge.request.organization.as_str();
+    ledger::lock(tx, id, id).await?;
+    // What was told before is not told again: a charge that still waits has nothing new to say.
+    let before = charges::get(tx, id, &charge.id).await?.map(|stored| stored.state);
+    if !charges::settle(tx, charge, outcome, now).await? || before == Some(outcome.state()) {
+        return Ok(Consequences::default());
+    }
+    if let ChargeOutcome::Declined { decline, .. } = outcome
+        && decline.hard
+    {
+        // Never again with this method, whatever it is asked to pay for.
+        methods::set_state(tx, id, &charge.request.payment_method, methods::REFUSED).await?;
+    }
+    let stored = organizations::get(tx, id).await?.ok_or_else(|| no_organization(id))?;
+    match charge.subject {
+        Subject::Invoice => invoice::settle(app, tx, charge, outcome, &stored, now).await,
+        Subject::Purchase => purchase::settle(app, tx, charge, outcome, &stored, now).await,
+    }
+}
+
+/// Was an attempt called off by a person or by us? Nobody declined it then: there is nothing to tell.
+#[must_use]
+pub fn is_called_off(outcome: &ChargeOutcome) -> bool {
+    matches!(outcome, ChargeOutcome::Declined { decline, .. }
+        if decline.code == VOIDED || decline.code == CANCELED)
+}
+
+impl From<ServiceError> for StorageError {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Storage(error) => error,
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Bank transfers, as finance records them.
+
+use chrono::NaiveDate;
+
+use super::invoice::{outstanding, paid, receive};
+use crate::app::App;
+use crate::domain::ids;
+use crate::domain::invoice::InvoiceStatus;
+use crate::domain::money::Money;
+use crate::services::consequences::Consequences;
+use crate::services::mails::{self, Kind};
+use crate::services::{ServiceError, no_organization};
+use crate::storage::charges::{self, Payment};
+use crate::storage::invoices::{self, payment_status};
+use crate::storage::{Tx, audit, ledger, organizations};
+
+/// A bank transfer that arrived, as finance records it.
+#[derive(Debug, Clone)]
+pub struct Transfer<'a> {
+    /// The invoice's number.
+    pub number: &'a str,
+    /// How much; none: all that is due.
+    pub amount: Option<&'a str>,
+    /// The day it arrived.
+    pub received_on: NaiveDate,
+    /// The bank's reference.
+    pub reference: &'a str,
+    /// Why it is recorded by hand.
+    pub reason: &'a str,
+}
+
+/// Records a bank transfer that pays what is left of an invoice.
+///
+/// # Errors
+/// No such invoice, nothing due, a charge that may still take the money, or another amount than is due.
+pub async fn record_transfer(
+    app: &App,
+    tx: &mut Tx,
+    transfer: &Transfer<'_>,
+) -> Result<Consequences, ServiceError> {
+    let now = app.clock.now();
+    let number = transfer.number;
+    if transfer.received_on > now.date_naive() {
+        return Err(ServiceError::Refused(format!(
+            "{} lies in the future; a transfer is recorded once it has arrived",
+            transfer.received_on
+        )));
+    }
+    let found = invoices::by_number(tx, number).await?;
+    let found = found.ok_or_else(|| crate::services::invoices::no_invoice(number))?;
+    let id = found.organization.clone();
+    ledger::lock(tx, &id, &id).await?;
+    let row = invoices::by_number(tx, number).await?.unwrap_or(found);
+    if row.status()? == InvoiceStatus::Settled {
+        return Err(ServiceError::Refused(format!("invoice {number} is settled already")));
+    }
+    let live = charges::of_subject(tx, &id, &row.id).await?;
+    if let Some(charge) = live.iter().find(|charge| charge.state.is_live()) {
+        return Err(ServiceError::Refused(format!(
+            "a charge of invoice {number} is {}; it may still take the money: wait until it is settled",
+            charge.state
+        )));
+    }
+    let due = outstanding(tx, &row).await?;
+    let amount = match transfer.amount {
+        None => due,
+        Some(text) => Money::parse(text, due.currency())?,
+    };
+    if amount != due {
+        return Err(ServiceError::Refused(format!(
+            "invoice {number} is due {due}, not {amount}; a transfer is recorded for the whole amount"
+        )));
+    }
+    let stored = organizations::get(tx, &id).await?.ok_or_else(|| no_organization(&id))?;
+    let payment = Payment {
+        organization: id.clone(),
+        id: ids::derived("pay", now, &[&id, &row.id, transfer.reference]),
+        invoice_id: row.id.clone(),
+        currency: due.currency().to_string(),
+        amount: due.minor(),
+        method: "transfer".to_owned(),
+        reference: transfer.reference.to_owned(),
+        received_on: transfer.received_on,
+    };
+    receive(tx, &payment, due, &stored, now).await?;
+    paid(tx, &id, &row.id, payment_status::PAID).await?;
+    let command = format!("payment record {number} {amount}");
+    audit::append(tx, now, &app.actor, &command, transfer.reason).await?;
+    let organization = &stored.organization;
+    let mails = mails::of_fact(organization, Kind::Receipt, &row.id, Some(&payment.id), now);
+    mails::add(tx, &mails).await?;
+    Ok(Consequences::mails(mails))
+}

@@ -1,0 +1,443 @@
+//! Credit notes: corrections of issued invoices and receipts, in money and in credits.
+//!
+//! Nothing issued is ever changed. A credit note reverses net and tax, and lowers what is still to be paid
+//! or sends the money back; credits it returns go to the grants they came from, under their own expiry.
+
+use chrono::{DateTime, Utc};
+
+use super::consequences::Consequences;
+use super::issuing::{self, Filing};
+use super::{ServiceError, charging, credits, methods, no_organization, refunds};
+use crate::app::App;
+use crate::domain::correction::{self, Amounts};
+use crate::domain::credits::Credits;
+use crate::domain::cycle::Cycle;
+use crate::domain::document::{CreditNote, CreditSettlement, Document, GrantCredits};
+use crate::domain::grant::Grant;
+use crate::domain::ids;
+use crate::domain::invoice::{InvoiceLine, InvoiceStatus, LineKind, TaxSubtotal};
+use crate::domain::ledger::{self as books, Account, Posting};
+use crate::domain::money::Money;
+use crate::domain::payment::ChargeState;
+use crate::domain::rounding;
+use crate::mail::facts::last_day_before;
+use crate::storage::charges::{self, Charge};
+use crate::storage::corrections::{self, Correction};
+use crate::storage::documents::{self, Row as DocumentRow};
+use crate::storage::invoices::{self, Row as InvoiceRow, payment_status};
+use crate::storage::organizations::Stored;
+use crate::storage::purchases;
+use crate::storage::{Tx, audit, cycles, grants, ledger, organizations};
+
+/// What finance wants corrected.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// Number of the invoice or receipt.
+    pub number: &'a str,
+    /// Net amount to credit, like `12.30`; none: see `credits`, else all that is left.
+    pub amount: Option<&'a str>,
+    /// Of an invoice: used credits that go back. Of a receipt: bought credits that are taken back.
+    pub credits: Option<Credits>,
+    /// Why; printed on the document.
+    pub reason: &'a str,
+}
+
+/// What was issued.
+#[derive(Debug)]
+pub struct Issued {
+    /// Its number.
+    pub number: String,
+    /// Its organization.
+    pub organization: String,
+    /// What follows: the document is rendered and mailed, money sent back.
+    pub follows: Consequences,
+}
+
+/// What a credit note consists of, once everything is decided.
+struct Decided {
+    subject: &'static str,
+    subject_id: String,
+    corrects: String,
+    corrects_issued_on: chrono::NaiveDate,
+    cycle: Cycle,
+    percent: rust_decimal::Decimal,
+    amounts: Option<Amounts>,
+    settled: CreditSettlement,
+    /// The charge the money goes back to, where it does.
+    charge: Option<Charge>,
+    returned: Vec<(Grant, Credits)>,
+    taken_back: Vec<(Grant, Credits)>,
+}
+
+/// Issues a credit note in one transaction: number, ledger, credits, and the refund that follows.
+///
+/// # Errors
+/// No such document, a charge that may still take the whole amount, or more than can be given back.
+pub async fn issue(app: &App, tx: &mut Tx, wanted: &Wanted<'_>) -> Result<Issued, ServiceError> {
+    let now = app.clock.now();
+    let id = organization_of(tx, wanted.number).await?;
+    ledger::lock(tx, &id, &id).await?;
+    let stored = organizations::get(tx, &id).await?.ok_or_else(|| no_organization(&id))?;
+    refuse_unclosed(tx, &id, now).await?;
+    let decided = match invoices::by_number(tx, wanted.number).await? {
+        Some(row) => of_invoice(app, tx, &stored, &row, wanted).await?,
+        None => match documents::by_number(tx, wanted.number).await? {
+            Some(row) if row.kind == "receipt" => {
+                of_receipt(app, tx, &stored, &row, wanted).await?
+            }
+            _ => return Err(no_document(wanted.number)),
+        },
+    };
+    let earlier = documents::of_subject(tx, &id, &decided.subject_id).await?;
+    let distinction = earlier.len().to_string();
+    let note_id = ids::derived("crn", now, &[&id, &decided.subject_id, &distinction]);
+    let number = file(app, tx, &stored, &note_id, &decided, wanted.reason).await?;
+    post(tx, &stored, &note_id, &decided, now).await?;
+    let mut follows =
+        Consequences { documents: vec![(id.clone(), note_id.clone())], ..Consequences::default() };
+    follows.extend(settle(app, tx, &stored, &note_id, &decided).await?);
+    let command = format!("invoice credit {} {number}", wanted.number);
+    audit::append(tx, now, &app.actor, &command, wanted.reason).await?;
+    Ok(Issued { number, organization: id, follows })
+}
+
+fn no_document(number: &str) -> ServiceError {
+    ServiceError::NotFound(format!(
+        "there is no invoice or receipt {:?}; `monthend invoice list` and `monthend history ORG` show all",
+        number.chars().take(60).collect::<String>()
+    ))
+}
+
+async fn organization_of(tx: &mut Tx, number: &str) -> Result<String, ServiceError> {
+    if let Some(row) = invoices::by_number(tx, number).await? {
+        return Ok(row.organization);
+    }
+    let row = documents::by_number(tx, number).await?.ok_or_else(|| no_document(number))?;
+    Ok(row.organization)
+}
+
+/// Credits of an ended cycle that is not closed yet still move: its statement must not be changed under it.
+async fn refuse_unclosed(tx: &mut Tx, id: &str, now: DateTime<Utc>) -> Result<(), ServiceError> {
+    let open = cycles::open_of(tx, &[id.to_owned()]).await?.pop();
+    match open {
+        Some(open) if open.open.bounds.ends_at <= now => Err(ServiceError::Refused(format!(
+            "cycle {} of organization {id} has ended but is not closed yet; run `monthend tick` first",
+            open.open.cycle
+        ))),
+        _ => Ok(()),
+    }
+}
+
+async fn of_invoice(
+    app: &App,
+    tx: &mut Tx,
+    stored: &Stored,
+    row: &InvoiceRow,
+    wanted: &Wanted<'_>,
+) -> Result<Decided, ServiceError> {
+    let id = stored.organization.id.as_str();
+    let refused = |error: correction::CorrectionError| ServiceError::Refused(error.to_string());
+    let attempts = charges::of_subject(tx, id, &row.id).await?;
+    if let Some(live) = attempts
+        .iter()
+        .find(|charge| charge.state.is_live() && charge.state != ChargeState::Succeeded)
+    {
+        return Err(ServiceError::Refused(format!(
+            "a charge of invoice {} is {}; it may still take the whole amount: wait until it is settled, or close it \
+             with `payment void`",
+            wanted.number, live.state
+        )));
+    }
+    let Some(draft) = invoices::draft(tx, id, &row.id).await? else {
+        return Err(no_document(wanted.number));
+    };
+    let cycle: Cycle = draft.cycle;
+    let returned = match wanted.credits {
+        None => Vec::new(),
+        Some(credits) => {
+            let earlier = corrections::of_organization(tx, id).await?;
+            let label = cycle.to_string();
+            let before = |grant: &str| {
+                let of_grant = earlier.iter().filter(|correction| {
+                    correction.grant_id == grant && correction.used_cycle.as_ref() == Some(&label)
+                });
+                Credits::total(of_grant.map(|c| Credits::from_nano(c.credits)))
+                    .unwrap_or(Credits::ZERO)
+            };
+            let all: Vec<Grant> =
+                grants::all(tx, id).await?.into_iter().map(|open| open.grant).collect();
+            let open = credits::current_cycle(tx, stored, app.clock.now()).await?;
+            correction::returns(&draft.statement, &all, before, open, credits).map_err(refused)?
+        }
+    };
+    // Purchases are on their own receipts; they are credited there.
+    let zero = Money::zero(draft.currency);
+    let net = Money::total(
+        draft.currency,
+        draft.lines.iter().filter(|line| line.kind != LineKind::Purchase).map(|line| line.amount),
+    )?;
+    let whole = Amounts { net, tax: draft.amount_due.minus(net)? };
+    let credited = credited(tx, id, &row.id, zero).await?;
+    let amounts = match (wanted.amount, wanted.credits) {
+        (None, Some(_)) => None,
+        (amount, _) => {
+            let net = amount.map(|text| Money::parse(text, draft.currency)).transpose()?;
+            Some(correction::part(whole, credited, net).map_err(refused)?)
+        }
+    };
+    let taken = attempts.into_iter().find(|charge| charge.state == ChargeState::Succeeded);
+    let settled = match amounts {
+        None => CreditSettlement::None,
+        Some(amounts) if row.status()? != InvoiceStatus::Settled => CreditSettlement::Offset {
+            still_due: charging::outstanding(tx, row).await?.minus(amounts.gross()?)?,
+        },
+        Some(_) => by_refund(app, tx, id, taken.as_ref()).await?,
+    };
+    let refunded = matches!(settled, CreditSettlement::Refund { .. });
+    Ok(Decided {
+        subject: "invoice",
+        subject_id: row.id.clone(),
+        corrects: wanted.number.to_owned(),
+        corrects_issued_on: row.issued_on.unwrap_or_default(),
+        cycle,
+        percent: draft.tax_percent,
+        amounts,
+        settled,
+        charge: taken.filter(|_| refunded),
+        returned,
+        taken_back: Vec::new(),
+    })
+}
+
+async fn by_refund(
+    app: &App,
+    tx: &mut Tx,
+    id: &str,
+    taken: Option<&Charge>,
+) -> Result<CreditSettlement, ServiceError> {
+    Ok(match taken {
+        Some(charge) if app.gateway.collects() => CreditSettlement::Refund {
+            label: methods::label(app, tx, id, &charge.request.payment_method).await?,
+        },
+        _ => CreditSettlement::Transfer,
+    })
+}
+
+/// What earlier credit notes of a subject gave back.
+async fn credited(
+    tx: &mut Tx,
+    id: &str,
+    subject_id: &str,
+    zero: Money,
+) -> Result<Amounts, ServiceError> {
+    let mut sum = Amounts { net: zero, tax: zero };
+    for row in documents::of_subject(tx, id, subject_id).await? {
+        if row.kind == "credit_note" {
+            sum.net = sum.net.plus(row.money(row.subtotal)?)?;
+            sum.tax = sum.tax.plus(row.money(row.tax)?)?;
+        }
+    }
+    Ok(sum)
+}
+
+async fn of_receipt(
+    app: &App,
+    tx: &mut Tx,
+    stored: &Stored,
+    row: &DocumentRow,
+    wanted: &Wanted<'_>,
+) -> Result<Decided, ServiceError> {
+    let id = stored.organization.id.as_str();
+    let refused = |error: correction::CorrectionError| ServiceError::Refused(error.to_string());
+    let purchase =
+        purchases::get(tx, id, &row.subject_id).await?.ok_or_else(|| no_document(wanted.number))?;
+    // What the use so far leaves of the grant: used credits are not taken back.
+    let balance = credits::left_of_grants(tx, stored).await?;
+    let left = balance.into_iter().find(|open| Some(&open.grant.id) == purchase.grant.as_ref());
+    let taken_back = match (&left, wanted.credits) {
+        (None, None) if wanted.amount.is_some() => Vec::new(),
+        (None, _) => {
+            return Err(ServiceError::Refused(format!(
+                "all credits of receipt {} are used or expired; nothing can be taken back: give --amount alone to \
+                 credit money only",
+                wanted.number
+            )));
+        }
+        (Some(_), None) if wanted.amount.is_some() => Vec::new(),
+        (Some(left), wanted) => {
+            vec![(left.grant.clone(), correction::take_back(left, wanted).map_err(refused)?)]
+        }
+    };
+    let whole = Amounts { net: purchase.net, tax: purchase.tax };
+    let zero = Money::zero(purchase.net.currency());
+    let before = credited(tx, id, &purchase.id, zero).await?;
+    let net = match (wanted.amount, taken_back.first()) {
+        (Some(text), _) => Money::parse(text, zero.currency())?,
+        (None, Some((_, credits))) => {
+            let share = rounding::price_share(purchase.net, *credits, purchase.credits)?;
+            let left = whole.net.minus(before.net)?;
+            if share.minor() > left.minor() { left } else { share }
+        }
+        (None, None) => whole.net,
+    };
+    let attempts = charges::of_subject(tx, id, &purchase.id).await?;
+    let taken = attempts.into_iter().find(|charge| charge.state == ChargeState::Succeeded);
+    let settled = by_refund(app, tx, id, taken.as_ref()).await?;
+    let refunded = matches!(settled, CreditSettlement::Refund { .. });
+    Ok(Decided {
+        subject: "purchase",
+        subject_id: purchase.id.clone(),
+        corrects: wanted.number.to_owned(),
+        corrects_issued_on: row.issued_on,
+        cycle: row.cycle.parse().map_err(|error| ServiceError::Refused(format!("{error}")))?,
+        percent: purchase.tax_percent,
+        amounts: Some(correction::part(whole, before, Some(net)).map_err(refused)?),
+        settled,
+        charge: taken.filter(|_| refunded),
+        returned: Vec::new(),
+        taken_back,
+    })
+}
+
+/// Numbers and freezes the document.
+async fn file(
+    app: &App,
+    tx: &mut Tx,
+    stored: &Stored,
+    note_id: &str,
+    decided: &Decided,
+    reason: &str,
+) -> Result<String, ServiceError> {
+    let organization = &stored.organization;
+    let zero = Money::zero(organization.currency);
+    let Amounts { net, tax } = decided.amounts.unwrap_or(Amounts { net: zero, tax: zero });
+    let total = net.plus(tax)?;
+    let lines = decided.amounts.map(|amounts| InvoiceLine {
+        kind: LineKind::Correction,
+        description: format!("Credit for {}", decided.corrects),
+        quantity: rust_decimal::Decimal::ONE,
+        unit: "credit note".to_owned(),
+        unit_price: amounts.net.to_decimal(),
+        amount: amounts.net,
+        cycle: decided.cycle,
+    });
+    let taxed = decided.amounts.is_some() && (!decided.percent.is_zero() || !tax.is_zero());
+    let subtotal = TaxSubtotal { percent: decided.percent, taxable: net, amount: tax };
+    let listed = |parts: &[(Grant, Credits)]| {
+        parts
+            .iter()
+            .map(|(grant, credits)| GrantCredits {
+                grant: grant.id.clone(),
+                source: grant.source,
+                cycle: grant.cycle,
+                credits: *credits,
+                usable_until: grant.expires_at.map(|at| last_day_before(at, organization.zone)),
+            })
+            .collect()
+    };
+    let filing = Filing {
+        id: note_id,
+        prefix: &app.config.invoices.credit_note_prefix,
+        subject: decided.subject,
+        subject_id: &decided.subject_id,
+        cycle: decided.cycle,
+        amounts: [net, tax, total],
+    };
+    let (returned, taken_back) = (listed(&decided.returned), listed(&decided.taken_back));
+    issuing::issue(app, tx, organization, &filing, |head| {
+        Document::CreditNote(CreditNote {
+            head,
+            organization: organization.id.clone(),
+            corrects: decided.corrects.clone(),
+            corrects_issued_on: decided.corrects_issued_on,
+            cycle: decided.cycle,
+            reason: crate::domain::text::clipped(reason, crate::domain::text::MAX_NAME_CHARS),
+            lines: lines.into_iter().collect(),
+            tax_subtotals: if taxed { vec![subtotal] } else { Vec::new() },
+            subtotal: net,
+            tax,
+            total,
+            settled: decided.settled.clone(),
+            returned,
+            taken_back,
+        })
+    })
+    .await
+}
+
+/// The ledger's side: sales and tax reversed against what is owed, credits moved.
+async fn post(
+    tx: &mut Tx,
+    stored: &Stored,
+    note_id: &str,
+    decided: &Decided,
+    now: DateTime<Utc>,
+) -> Result<(), ServiceError> {
+    let id = stored.organization.id.as_str();
+    let cycle = credits::current_cycle(tx, stored, now).await?;
+    let mut entries = Vec::new();
+    if let Some(amounts) = decided.amounts {
+        let gross = amounts.gross()?;
+        entries.push(books::money_entry(Account::Sales, amounts.net));
+        entries.push(books::money_entry(Account::Tax, amounts.tax));
+        let owed = Money::zero(gross.currency()).minus(gross)?;
+        entries.push(books::money_entry(Account::Receivable, owed));
+    }
+    let mut moved = Vec::new();
+    for (grant, credits) in &decided.returned {
+        moved.push((grant, *credits, Some(decided.cycle.to_string())));
+    }
+    for (grant, credits) in &decided.taken_back {
+        moved.push((grant, credits.negated()?, None));
+    }
+    let left: Vec<_> = grants::all(tx, id).await?;
+    let (mut rows, mut balances) = (Vec::new(), Vec::new());
+    for (grant, credits, used_cycle) in moved {
+        entries.push(books::grant_entry(&grant.id, credits));
+        entries.push(books::credit_entry(Account::Corrected, credits.negated()?));
+        rows.push(Correction {
+            organization: id.to_owned(),
+            document_id: note_id.to_owned(),
+            grant_id: grant.id.clone(),
+            cycle: cycle.to_string(),
+            credits: credits.nano(),
+            used_cycle,
+        });
+        if let Some(open) = left.iter().find(|open| open.grant.id == grant.id) {
+            let remaining = open.remaining.plus(credits)?;
+            balances.push((id.to_owned(), grant.id.clone(), remaining));
+        }
+    }
+    corrections::add(tx, &rows, now).await?;
+    ledger::set_remaining(tx, &balances).await?;
+    let key = format!("credit_note:{note_id}");
+    let posting = Posting::new("credit_note", key, cycle, now, entries);
+    if !posting.entries.is_empty() {
+        ledger::post_for(tx, id, vec![posting], now).await?;
+    }
+    Ok(())
+}
+
+/// What happens to the money.
+async fn settle(
+    app: &App,
+    tx: &mut Tx,
+    stored: &Stored,
+    note_id: &str,
+    decided: &Decided,
+) -> Result<Consequences, ServiceError> {
+    let id = stored.organization.id.as_str();
+    let Some(amounts) = decided.amounts else { return Ok(Consequences::default()) };
+    match &decided.settled {
+        CreditSettlement::None => Ok(Consequences::default()),
+        CreditSettlement::Offset { still_due } => {
+            if still_due.is_zero() {
+                charging::paid(tx, id, &decided.subject_id, payment_status::CREDITED).await?;
+            }
+            Ok(Consequences::default())
+        }
+        CreditSettlement::Refund { .. } | CreditSettlement::Transfer => {
+            refunds::intend(app, tx, id, note_id, decided.charge.as_ref(), amounts.gross()?).await
+        }
+    }
+}

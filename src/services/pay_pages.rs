@@ -1,0 +1,224 @@
+//! Pages of the provider where customers pay or save a method, and our own lasting links to them.
+//!
+//! A page of the provider lasts a day; the link in a mail must last as long as the bill is open. So mails
+//! carry an address of ours with a token that nobody can guess, and that address leads to a fresh page.
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::charging::{self, Intent};
+use super::consequences::Consequences;
+use super::{ServiceError, methods};
+use crate::app::{App, random_id};
+use crate::domain::ids;
+use crate::domain::invoice::InvoiceStatus;
+use crate::domain::payment::{ChargeOutcome, ChargeState};
+use crate::payments::GatewayError;
+use crate::storage::charges::{self, Charge, Subject};
+use crate::storage::invoices::{self, Row, payment_status};
+use crate::storage::{Tx, ledger, meta};
+
+/// Does a charge's method stand for a page where the customer pays by himself?
+#[must_use]
+pub fn is_hosted(payment_method: &str) -> bool {
+    payment_method.rsplit('/').next() == Some("hosted")
+}
+
+/// The lasting address to pay an invoice at; none where this deployment has no public address.
+///
+/// # Errors
+/// The database fails.
+pub async fn pay_link(app: &App, tx: &mut Tx, row: &Row) -> Result<Option<String>, ServiceError> {
+    link(app, tx, "pay", &row.organization, &row.id).await
+}
+
+/// The lasting address to save another method at.
+///
+/// # Errors
+/// The database fails.
+pub async fn method_link(
+    app: &App,
+    tx: &mut Tx,
+    organization: &str,
+) -> Result<Option<String>, ServiceError> {
+    link(app, tx, "method", organization, organization).await
+}
+
+async fn link(
+    app: &App,
+    tx: &mut Tx,
+    what: &str,
+    organization: &str,
+    subject: &str,
+) -> Result<Option<String>, ServiceError> {
+    let Some(base) = app.public_url() else { return Ok(None) };
+    let Some(secret) = meta::get(tx, meta::names::LINK_SECRET).await? else { return Ok(None) };
+    let signature = signature(&secret, what, organization, subject);
+    Ok(Some(format!("{base}/{what}/{organization}/{subject}/{signature}")))
+}
+
+/// Is a link one of ours? Compared in constant time.
+///
+/// # Errors
+/// The database fails.
+pub async fn is_ours(
+    app: &App,
+    what: &str,
+    organization: &str,
+    subject: &str,
+    given: &str,
+) -> Result<bool, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let Some(secret) = meta::get(&mut tx, meta::names::LINK_SECRET).await? else {
+        return Ok(false);
+    };
+    let expected = signature(&secret, what, organization, subject);
+    let differs = expected.bytes().zip(given.bytes()).fold(0_u8, |all, (a, b)| all | (a ^ b));
+    Ok(expected.len() == given.len() && differs == 0)
+}
+
+/// Makes the secret of this deployment's links, once.
+///
+/// # Errors
+/// The system has no random bits, or the database fails.
+pub async fn ensure_secret(tx: &mut Tx) -> Result<(), ServiceError> {
+    let fresh = random_id("lnk").map_err(|error| ServiceError::Refused(error.to_string()))?;
+    meta::get_or_set(tx, meta::names::LINK_SECRET, &fresh).await?;
+    Ok(())
+}
+
+fn signature(secret: &str, what: &str, organization: &str, subject: &str) -> String {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
+        return String::new();
+    };
+    mac.update(format!("{what}\n{organization}\n{subject}").as_bytes());
+    // 128 of 256 bits: short enough for a mail, far beyond guessing.
+    ids::sha256_hex(&mac.finalize().into_bytes())[..32].to_owned()
+}
+
+/// Where a customer who wants to pay an invoice is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// To this page of the provider.
+    Page(String),
+    /// Nowhere: this is to be said instead.
+    Text(&'static str),
+}
+
+/// Opens a page for an unpaid invoice: an attempt like any other, so that nothing else charges it
+/// meanwhile. An attempt that waits for the customer is called off first; one that may have taken the
+/// money is not touched.
+///
+/// # Errors
+/// The database or the provider fails.
+pub async fn open(
+    app: &App,
+    organization: &str,
+    invoice: &str,
+) -> Result<(Destination, Consequences), ServiceError> {
+    let mut tx = app.db.read().await?;
+    let Some(row) = invoices::get(&mut tx, organization, invoice).await? else {
+        return Ok((Destination::Text("There is no such invoice."), Consequences::default()));
+    };
+    let attempts = charges::of_subject(&mut tx, organization, invoice).await?;
+    drop(tx);
+    if row.status()? == InvoiceStatus::Settled {
+        return Ok((
+            Destination::Text("This invoice is paid. Thank you."),
+            Consequences::default(),
+        ));
+    }
+    let mut follows = Consequences::default();
+    if let Some(live) = attempts.iter().find(|charge| charge.state.is_live()) {
+        let waits = live.state == ChargeState::NeedsAction;
+        if waits && is_hosted(&live.request.payment_method) {
+            return Ok((page(app, live).await?, follows));
+        }
+        if !waits {
+            let text = "A payment of this invoice is under way. Please look again in a while.";
+            return Ok((Destination::Text(text), follows));
+        }
+        follows.extend(call_off(app, live).await?);
+    }
+    let Some(charge) = intend(app, organization, invoice).await? else {
+        let text = "This invoice cannot be paid here. Please contact us.";
+        return Ok((Destination::Text(text), follows));
+    };
+    follows.charges.push((organization.to_owned(), charge.id.clone()));
+    Ok((page(app, &charge).await?, follows))
+}
+
+/// Calls an attempt off that waits for the customer, and records how it ended.
+///
+/// # Errors
+/// The provider does not answer.
+pub async fn call_off(app: &App, charge: &Charge) -> Result<Consequences, ServiceError> {
+    let outcome = app.gateway.cancel(&charge.request).await.map_err(provider)?;
+    let Some(outcome) = outcome else {
+        return Err(ServiceError::Refused(format!(
+            "the payment provider does not know the payment of {} that waits",
+            charge.request.reference
+        )));
+    };
+    let mut tx = app.db.write().await?;
+    let follows = charging::settle(app, &mut tx, charge, &outcome).await?;
+    tx.commit().await?;
+    Ok(follows)
+}
+
+fn provider(error: GatewayError) -> ServiceError {
+    ServiceError::Refused(error.to_string())
+}
+
+/// Records the attempt on a page; none: nothing is to be paid, or another attempt is live.
+async fn intend(
+    app: &App,
+    organization: &str,
+    invoice: &str,
+) -> Result<Option<Charge>, ServiceError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    ledger::lock(&mut tx, organization, organization).await?;
+    let Some(row) = invoices::get(&mut tx, organization, invoice).await? else { return Ok(None) };
+    let attempts = charges::of_subject(&mut tx, organization, invoice).await?;
+    let amount = charging::outstanding(&mut tx, &row).await?;
+    let unpaid = matches!(row.status()?, InvoiceStatus::Issued | InvoiceStatus::Uncollectible);
+    let payer = methods::payer(&mut tx, organization).await?;
+    let live = attempts.iter().any(|charge| charge.state.is_live());
+    let Some(method) = app.gateway.hosted_method(&payer) else { return Ok(None) };
+    if live || !unpaid || !amount.is_positive() {
+        return Ok(None);
+    }
+    let intent = Intent {
+        subject: Subject::Invoice,
+        subject_id: invoice,
+        organization,
+        reference: row.number.as_deref().unwrap_or(invoice),
+        amount,
+        payment_method: &method,
+        attempt: attempts.last().map_or(1, |charge| charge.attempt + 1),
+    };
+    let charge = charging::charge_of(app, &intent, now);
+    charges::intend(&mut tx, std::slice::from_ref(&charge), now).await?;
+    charges::mark_sent(&mut tx, &charge, now).await?;
+    invoices::set_status(&mut tx, organization, invoice, row.status()?, payment_status::PROCESSING)
+        .await?;
+    tx.commit().await?;
+    Ok(Some(charge))
+}
+
+/// Asks the provider for the page, and records that the attempt waits for the customer. Without a clear
+/// answer the attempt stays "sent", and its step looks it up.
+async fn page(app: &App, charge: &Charge) -> Result<Destination, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let payer = methods::payer(&mut tx, &charge.request.organization).await?;
+    drop(tx);
+    let back = app.public_url().unwrap_or_default();
+    let page = app.gateway.pay_page(&charge.request, &payer, &back).await.map_err(provider)?;
+    let mut tx = app.db.write().await?;
+    let waits = ChargeOutcome::NeedsAction { provider_id: page.provider_id };
+    // Nothing follows from a page that is open.
+    let _ = charging::settle(app, &mut tx, charge, &waits).await?;
+    tx.commit().await?;
+    Ok(Destination::Page(page.url))
+}

@@ -1,0 +1,89 @@
+//! Credits of credit notes: given back to grants, or taken off them with the money that paid for them.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::db::{fetch_all, insert};
+use super::{StorageError, Tx};
+use crate::domain::credits::Credits;
+use crate::domain::cycle::Cycle;
+
+/// Credits of one grant in one credit note.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Correction {
+    /// Whose.
+    pub organization: String,
+    /// The credit note.
+    pub document_id: String,
+    /// The grant.
+    pub grant_id: String,
+    /// The cycle it was made in: its statement shows it.
+    pub cycle: String,
+    /// 10⁻⁹ credit; above zero: given back, below: taken off.
+    pub credits: i64,
+    /// The closed cycle whose use was given back.
+    pub used_cycle: Option<String>,
+}
+
+/// Records the credits of a credit note.
+pub async fn add(
+    tx: &mut Tx,
+    corrections: &[Correction],
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    insert!(
+        tx,
+        "INSERT INTO credit_correction (organization, document_id, grant_id, cycle, credits, used_cycle, recorded_at)",
+        "",
+        corrections,
+        row => [
+            row.organization.clone(),
+            row.document_id.clone(),
+            row.grant_id.clone(),
+            row.cycle.clone(),
+            row.credits,
+            row.used_cycle.clone(),
+            now,
+        ]
+    );
+    Ok(())
+}
+
+/// All of an organization.
+pub async fn of_organization(
+    tx: &mut Tx,
+    organization: &str,
+) -> Result<Vec<Correction>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Correction,
+        "SELECT organization, document_id, grant_id, cycle, credits, used_cycle FROM credit_correction \
+         WHERE organization = $1 ORDER BY document_id, grant_id",
+        organization
+    ))
+}
+
+/// What a cycle's corrections come to per grant, for a range of organizations, as the close takes them.
+pub async fn in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    cycle: Cycle,
+) -> Result<HashMap<String, Vec<(String, Credits)>>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String, String, i64),
+        "SELECT organization, grant_id, CAST(COALESCE(SUM(credits), 0) AS BIGINT) FROM credit_correction \
+         WHERE organization BETWEEN $1 AND $2 AND cycle = $3 GROUP BY organization, grant_id \
+         ORDER BY organization, grant_id",
+        first,
+        last,
+        cycle.to_string()
+    );
+    let mut by_organization: HashMap<String, Vec<(String, Credits)>> = HashMap::new();
+    for (organization, grant, credits) in rows {
+        by_organization.entry(organization).or_default().push((grant, Credits::from_nano(credits)));
+    }
+    Ok(by_organization)
+}

@@ -1,0 +1,155 @@
+//! Where the dunning calendar of each unpaid invoice stands.
+
+use chrono::{DateTime, Utc};
+
+use super::db::{execute, fetch_all, fetch_optional, insert};
+use super::{StorageError, Tx};
+
+/// The dunning of one invoice.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Dunning {
+    /// Whose.
+    pub organization: String,
+    /// Which invoice.
+    pub invoice_id: String,
+    /// `open`, `paid` or `given_up`.
+    pub state: String,
+    /// The first failed attempt, or the due date that passed.
+    pub began_at: DateTime<Utc>,
+    /// The next day of the calendar, counted from 0.
+    pub stage: i64,
+    /// When that is.
+    pub next_at: DateTime<Utc>,
+}
+
+/// Begins dunning of invoices; one whose calendar runs already keeps it.
+pub async fn begin(tx: &mut Tx, rows: &[Dunning]) -> Result<(), StorageError> {
+    insert!(
+        tx,
+        "INSERT INTO dunning (organization, invoice_id, state, began_at, stage, next_at)",
+        " ON CONFLICT (organization, invoice_id) DO NOTHING",
+        rows,
+        row => [
+            row.organization.clone(),
+            row.invoice_id.clone(),
+            row.state.clone(),
+            row.began_at,
+            row.stage,
+            row.next_at,
+        ]
+    );
+    Ok(())
+}
+
+/// The dunning of one invoice.
+pub async fn get(
+    tx: &mut Tx,
+    organization: &str,
+    invoice_id: &str,
+) -> Result<Option<Dunning>, StorageError> {
+    Ok(fetch_optional!(
+        tx,
+        Dunning,
+        "SELECT organization, invoice_id, state, began_at, stage, next_at FROM dunning \
+         WHERE organization = $1 AND invoice_id = $2",
+        organization,
+        invoice_id
+    ))
+}
+
+/// Invoices of a range of organizations whose calendar has a day that is due.
+pub async fn due(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<Dunning>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Dunning,
+        "SELECT organization, invoice_id, state, began_at, stage, next_at FROM dunning \
+         WHERE state = 'open' AND next_at <= $3 AND organization BETWEEN $1 AND $2 \
+         ORDER BY organization, invoice_id",
+        first,
+        last,
+        now
+    ))
+}
+
+/// Moves on to a stage of the calendar, or only to another instant.
+pub async fn advance(
+    tx: &mut Tx,
+    row: &Dunning,
+    stage: i64,
+    next_at: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE dunning SET stage = $3, next_at = $4 \
+         WHERE organization = $1 AND invoice_id = $2 AND state = 'open'",
+        row.organization.clone(),
+        row.invoice_id.clone(),
+        stage,
+        next_at
+    );
+    Ok(())
+}
+
+/// Ends an invoice's dunning: `paid` or `given_up`. Paid ends what was given up, too.
+pub async fn end(
+    tx: &mut Tx,
+    organization: &str,
+    invoice_id: &str,
+    state: &'static str,
+) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE dunning SET state = $3 WHERE organization = $1 AND invoice_id = $2 AND state <> 'paid'",
+        organization,
+        invoice_id,
+        state
+    );
+    Ok(())
+}
+
+/// How many invoices of an organization were given up and are still unpaid.
+pub async fn given_up(tx: &mut Tx, organization: &str) -> Result<i64, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (i64,),
+        "SELECT CAST(COUNT(*) AS BIGINT) FROM dunning WHERE organization = $1 AND state = 'given_up'",
+        organization
+    );
+    Ok(row.map_or(0, |(count,)| count))
+}
+
+/// Unpaid invoices of a range whose last charge failed and whose dunning never began: those of a database
+/// that is older than dunning.
+pub async fn forgotten(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<Vec<(String, String)>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        (String, String),
+        "SELECT i.organization, i.id FROM invoice i WHERE i.organization BETWEEN $1 AND $2 \
+         AND i.status = 'issued' AND i.payment_status IN ('declined', 'needs_action') AND NOT EXISTS \
+         (SELECT 1 FROM dunning d WHERE d.organization = i.organization AND d.invoice_id = i.id) \
+         ORDER BY i.organization, i.id",
+        first,
+        last
+    ))
+}
+
+/// Dunning of invoices that are paid, or paid invoices that are still dunned: none, ever.
+pub async fn mismatches(tx: &mut Tx) -> Result<Vec<(String, String)>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        (String, String),
+        "SELECT d.organization, d.invoice_id FROM dunning d JOIN invoice i \
+         ON i.organization = d.organization AND i.id = d.invoice_id \
+         WHERE (i.status = 'settled') <> (d.state = 'paid') \
+         OR (i.status = 'uncollectible') <> (d.state = 'given_up') ORDER BY d.organization, d.invoice_id"
+    ))
+}
