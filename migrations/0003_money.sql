@@ -154,6 +154,12 @@ CREATE TABLE provider_event (
     received_at TIMESTAMPTZ NOT NULL
 );
 
+-- Jobs that only watch: the due instant they last looked at. Their runs stay only where they found something.
+CREATE TABLE watch (
+    job TEXT PRIMARY KEY,
+    due_at TIMESTAMPTZ NOT NULL
+);
+
 -- Whether the provider answers: after so many unclear answers in a row it is left alone for a while (F73).
 CREATE TABLE provider_health (
     provider TEXT PRIMARY KEY,

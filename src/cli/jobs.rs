@@ -125,9 +125,6 @@ pub(super) async fn run(app: &Arc<App>, command: RunCommand, output: &Output) ->
             let mut objects = Vec::new();
             let mut rows = Vec::new();
             for run in all {
-                if crate::jobs::report::is_quiet(app, &mut tx, &run).await? {
-                    continue;
-                }
                 let counts = runs::counts(&mut tx, &run.id).await?;
                 let report = RunReport { run, counts, troubled: Vec::new() };
                 objects.push(run_json(&report));
@@ -145,7 +142,7 @@ pub(super) async fn run(app: &Arc<App>, command: RunCommand, output: &Output) ->
 }
 
 async fn show(app: &App, id: &str, output: &Output) -> Result<Outcome> {
-    let report = report::of_run(app, id).await?;
+    let report = report::of_run(app, id).await?.ok_or_else(|| report::no_run(id))?;
     let mut tx = app.db.read().await?;
     let all = steps::of_run(&mut tx, id).await?;
     let step_json = |step: &Step| {

@@ -161,9 +161,12 @@ async fn due_schedule(
     let last_due = schedule::last_due(pattern, zone, now).map_err(ServiceError::Refused)?;
     let Some(due_at) = last_due else { return Ok(None) };
     let stale = job.stale_after_hours.map(|hours| Duration::hours(i64::from(hours)));
-    if stale.is_some_and(|stale| now - due_at > stale)
-        || runs::at(tx, &job.name, due_at).await?.is_some()
-    {
+    let begun = if job.watch {
+        runs::watched(tx, &job.name).await?.is_some_and(|watched| watched >= due_at)
+    } else {
+        runs::at(tx, &job.name, due_at).await?.is_some()
+    };
+    if begun || stale.is_some_and(|stale| now - due_at > stale) {
         return Ok(None);
     }
     let (mut organizations, mut files) = (Vec::new(), Vec::new());
@@ -219,6 +222,9 @@ pub async fn plan(
     let now = app.clock.now();
     let job = app.job(&group.job).map_err(|error| ServiceError::NotFound(format!("{error:#}")))?;
     let mut tx = app.db.write().await?;
+    if job.watch && !runs::begin_watch(&mut tx, &job.name, group.due_at).await? {
+        return Ok(None);
+    }
     let run = get_or_create(&mut tx, group, cause, now).await?;
     if !runs::begin_plan(&mut tx, &run, group.plans).await? {
         return Ok(None);

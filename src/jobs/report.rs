@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 
 use crate::app::App;
 use crate::services::ServiceError;
-use crate::storage::Tx;
 use crate::storage::runs::{self, Counts, Run};
 use crate::storage::steps::{self, Step};
 
@@ -51,29 +50,19 @@ impl Report {
     }
 }
 
-/// Reads a run with its steps' standing, after setting the state they give.
-///
-/// # Errors
-/// There is no such run.
-pub async fn of_run(app: &App, id: &str) -> Result<RunReport, ServiceError> {
-    let mut tx = app.db.write().await?;
-    let counts = runs::refresh(&mut tx, id, app.clock.now()).await?;
-    let run = runs::get(&mut tx, id).await?.ok_or_else(|| no_run(id))?;
-    tx.commit().await?;
-    let mut tx = app.db.read().await?;
-    let troubled = steps::troubled(&mut tx, id).await?;
-    Ok(RunReport { run, counts, troubled })
-}
-
-/// Is this the run of a watch that found nothing?
+/// Reads a run with its steps' standing, after setting the state they give. None: a watch that found
+/// nothing leaves no run.
 ///
 /// # Errors
 /// The database fails.
-pub async fn is_quiet(app: &App, tx: &mut Tx, run: &Run) -> Result<bool, ServiceError> {
-    match app.jobs.iter().find(|job| job.name == run.job && job.watch) {
-        Some(job) => Ok(runs::is_quiet(tx, &run.id, job.first_step().as_str()).await?),
-        None => Ok(false),
-    }
+pub async fn of_run(app: &App, id: &str) -> Result<Option<RunReport>, ServiceError> {
+    let mut tx = app.db.write().await?;
+    let counts = runs::refresh(&mut tx, id, app.clock.now()).await?;
+    let Some(run) = runs::get(&mut tx, id).await? else { return Ok(None) };
+    tx.commit().await?;
+    let mut tx = app.db.read().await?;
+    let troubled = steps::troubled(&mut tx, id).await?;
+    Ok(Some(RunReport { run, counts, troubled }))
 }
 
 /// A run that is not there.

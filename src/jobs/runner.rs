@@ -16,7 +16,7 @@ use crate::app::{App, random_id};
 use crate::documents::files::sweep_temporaries;
 use crate::services::{ServiceError, doctor};
 use crate::storage::steps::{self, Claim, Step};
-use crate::storage::{StorageError, cycles, meta, runs};
+use crate::storage::{StorageError, Tx, cycles, meta, runs};
 
 /// Effects of one kind done at the same time; the lease covers them all.
 const EFFECTS_AT_ONCE: i64 = 8;
@@ -136,11 +136,23 @@ impl Runner {
         if worked > 0 {
             let mut tx = self.app.db.write().await?;
             for run in touched.iter() {
-                runs::refresh(&mut tx, run, self.app.clock.now()).await?;
+                let counts = runs::refresh(&mut tx, run, self.app.clock.now()).await?;
+                if counts.waiting + counts.parked == 0 {
+                    self.forget_quiet(&mut tx, run).await?;
+                }
             }
             tx.commit().await?;
         }
         Ok(worked)
+    }
+
+    /// A watch that found nothing leaves no run behind.
+    async fn forget_quiet(&self, tx: &mut Tx, run: &str) -> Result<(), ServiceError> {
+        let Some(run) = runs::get(tx, run).await? else { return Ok(()) };
+        if let Some(job) = self.app.jobs.iter().find(|job| job.watch && job.name == run.job) {
+            runs::remove_quiet(tx, &run.id, job.first_step().as_str()).await?;
+        }
+        Ok(())
     }
 
     /// Facts and files one at a time, effects some at once.
@@ -186,11 +198,7 @@ impl Runner {
     ) -> Result<Report, ServiceError> {
         let mut runs = Vec::with_capacity(touched.len());
         for id in touched {
-            let report = report::of_run(&self.app, id).await?;
-            let mut tx = self.app.db.read().await?;
-            if !report::is_quiet(&self.app, &mut tx, &report.run).await? {
-                runs.push(report);
-            }
+            runs.extend(report::of_run(&self.app, id).await?);
         }
         runs.sort_by(|a, b| (a.run.due_at, &a.run.id).cmp(&(b.run.due_at, &b.run.id)));
         Ok(Report { runs, held })

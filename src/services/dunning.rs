@@ -12,6 +12,7 @@ use crate::domain::invoice::InvoiceStatus;
 use crate::domain::organization::Organization;
 use crate::domain::payment::ChargeState;
 use crate::mail::{InvoiceFacts, Notice};
+use crate::storage::charges;
 use crate::storage::dunning::{self, Dunning};
 use crate::storage::invoices::{self, Row, payment_status};
 use crate::storage::{Tx, ledger, organizations};
@@ -52,7 +53,7 @@ pub async fn day(app: &App, tx: &mut Tx, due: &Dunning) -> Result<Consequences, 
         return Ok(Consequences::default());
     }
     if calendar.gives_up_at(stage) && !matches!(next, Next::Attempt(_)) {
-        return give_up(app, tx, &row, &invoice).await;
+        return end_of_calendar(app, tx, &row, &invoice).await;
     }
     advance(tx, &calendar, &row, now).await?;
     match next {
@@ -162,6 +163,27 @@ pub async fn next_attempt_on(
     let wallets = super::methods::Wallets::read(app, tx, id, id).await?;
     let usable = wallets.choose(app, organization, &attempts).is_ok();
     Ok(usable.then(|| row.next_at.with_timezone(&organization.zone).date_naive()))
+}
+
+/// After the last day: an invoice that was to be charged is given up. One that is paid by transfer stays past
+/// due: whether a bank's customer is paused is for finance to decide.
+async fn end_of_calendar(
+    app: &App,
+    tx: &mut Tx,
+    row: &Dunning,
+    invoice: &Row,
+) -> Result<Consequences, ServiceError> {
+    let charged = charges::of_subject(tx, &row.organization, &invoice.id).await?;
+    let stored = organizations::get(tx, &row.organization).await?;
+    let has_method = stored.is_some_and(|stored| stored.organization.payment_method.is_some());
+    if charged.is_empty() && !has_method {
+        let never = chrono::DateTime::<Utc>::MAX_UTC;
+        let far =
+            app.clock.now().checked_add_signed(chrono::Duration::days(36_500)).unwrap_or(never);
+        dunning::advance(tx, row, row.stage, far).await?;
+        return Ok(Consequences::default());
+    }
+    give_up(app, tx, row, invoice).await
 }
 
 /// The calendar has ended: the invoice is uncollectible, and the organization paused where the calendar

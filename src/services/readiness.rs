@@ -12,7 +12,7 @@ use crate::mail::Notice;
 use crate::mail::notices::MethodTrouble;
 use crate::storage::charges;
 use crate::storage::mails::Mail;
-use crate::storage::methods as stored_methods;
+use crate::storage::methods::{self};
 use crate::storage::organizations::{self, Stored};
 use crate::storage::{Tx, cycles};
 
@@ -62,12 +62,14 @@ pub async fn examine(
         let expires: Option<Cycle> =
             method.and_then(|method| method.expires.as_deref()?.parse().ok());
         let trouble = match method {
-            None => MethodTrouble::Missing,
+            // Who never had a method pays by transfer, and nothing is at risk.
+            None if methods::ever_had(tx, &organization.id).await? => MethodTrouble::Missing,
+            None => continue,
             Some(_) if expires.is_some_and(|last| last < Cycle::of_date(needed_on)) => {
                 MethodTrouble::Expires
             }
             Some(method)
-                if method.state == stored_methods::REFUSED
+                if method.state == methods::REFUSED
                     || declined.contains(&(organization.id.clone(), method.token.clone())) =>
             {
                 MethodTrouble::Failed

@@ -145,6 +145,17 @@ pub async fn in_range(tx: &mut Tx, first: &str, last: &str) -> Result<Vec<Method
     ))
 }
 
+/// Has an organization ever had a method?
+pub async fn ever_had(tx: &mut Tx, organization: &str) -> Result<bool, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (i64,),
+        "SELECT CAST(COUNT(*) AS BIGINT) FROM payment_method WHERE organization = $1",
+        organization
+    );
+    Ok(row.is_some_and(|(count,)| count > 0))
+}
+
 /// Methods whose token ends in the provider's part: a token may name its customer before it.
 pub async fn by_token(tx: &mut Tx, token: &str) -> Result<Vec<Method>, StorageError> {
     let bare = token.rsplit('/').next().unwrap_or(token);

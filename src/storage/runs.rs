@@ -176,8 +176,31 @@ pub async fn has_open(tx: &mut Tx, job: &str) -> Result<bool, StorageError> {
     Ok(row.is_some_and(|(count,)| count > 0))
 }
 
-/// Did a run find nothing: are all its steps of the kind it began with, done, and without a remark?
-pub async fn is_quiet(tx: &mut Tx, id: &str, first_kind: &str) -> Result<bool, StorageError> {
+/// The due instant a watch last looked at.
+pub async fn watched(tx: &mut Tx, job: &str) -> Result<Option<DateTime<Utc>>, StorageError> {
+    let row = fetch_optional!(tx, (DateTime<Utc>,), "SELECT due_at FROM watch WHERE job = $1", job);
+    Ok(row.map(|(at,)| at))
+}
+
+/// Takes the right to look at a due instant. False: somebody looks at it, or at a later one, already.
+pub async fn begin_watch(
+    tx: &mut Tx,
+    job: &str,
+    due_at: DateTime<Utc>,
+) -> Result<bool, StorageError> {
+    let touched = execute!(
+        tx,
+        "INSERT INTO watch (job, due_at) VALUES ($1, $2) ON CONFLICT (job) DO UPDATE \
+         SET due_at = excluded.due_at WHERE watch.due_at < excluded.due_at",
+        job,
+        due_at
+    );
+    Ok(touched == 1)
+}
+
+/// Removes the run of a watch that found nothing: all its steps are of the kind it began with, done, and
+/// without a remark. True: it is gone.
+pub async fn remove_quiet(tx: &mut Tx, id: &str, first_kind: &str) -> Result<bool, StorageError> {
     let row = fetch_optional!(
         tx,
         (i64,),
@@ -186,7 +209,12 @@ pub async fn is_quiet(tx: &mut Tx, id: &str, first_kind: &str) -> Result<bool, S
         id,
         first_kind
     );
-    Ok(row.is_none_or(|(count,)| count == 0))
+    if row.is_some_and(|(count,)| count > 0) {
+        return Ok(false);
+    }
+    execute!(tx, "DELETE FROM step WHERE run_id = $1", id);
+    execute!(tx, "DELETE FROM run WHERE id = $1", id);
+    Ok(true)
 }
 
 /// Runs that are not done.
