@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
 
+use super::method::MethodCommand;
+use super::recharge::RechargeCommand;
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
 use crate::domain::grant::Source;
@@ -79,9 +81,23 @@ pub(crate) enum Command {
     /// Issued invoices
     #[command(subcommand)]
     Invoice(InvoiceCommand),
-    /// Bank transfers, and charges that cannot be resolved otherwise
-    #[command(subcommand)]
+    /// Payments: what came in, bank transfers, and charges that cannot be resolved otherwise
+    #[command(subcommand, alias = "payments")]
     Payment(PaymentCommand),
+    /// Money that goes back by bank transfer
+    #[command(subcommand)]
+    Refund(RefundCommand),
+    /// Saved payment methods
+    #[command(subcommand)]
+    Method(MethodCommand),
+    /// Automatic purchases of credits
+    #[command(subcommand)]
+    Recharge(RechargeCommand),
+    /// Everything that was billed, bought, paid, given back and granted
+    History {
+        /// The organization's id
+        organization: String,
+    },
     /// Check every invariant, read-only; exit 1 if one does not hold
     Verify,
     /// Check configuration, database, templates, fonts, mail, gateway, due dates
@@ -252,10 +268,49 @@ pub(crate) enum InvoiceCommand {
         /// Its number
         number: String,
     },
+    /// Issue a credit note for an invoice or a receipt: money back, credits returned, or both
+    Credit {
+        /// Number of the invoice or receipt
+        number: String,
+        /// Net amount to credit, like 12.30 [default: all that is left]
+        #[arg(long)]
+        amount: Option<String>,
+        /// Of an invoice: used credits that go back to the grants they came from. Of a receipt: unused credits
+        /// that are taken back
+        #[arg(long)]
+        credits: Option<Credits>,
+        /// Why; printed on the credit note
+        #[arg(long, value_parser = reason)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RefundCommand {
+    /// Record that the money of a credit note was transferred back
+    Record {
+        /// The credit note's number
+        number: String,
+        /// The bank's reference
+        #[arg(long)]
+        reference: String,
+        /// Why, for the audit trail
+        #[arg(long, value_parser = reason)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PaymentCommand {
+    /// Charges and bank transfers, latest first
+    List {
+        /// Only this organization
+        #[arg(long = "org", value_name = "ORG")]
+        organization: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
     /// Close an invoice's open charge as not taken, after you checked with the provider; it is asked once more
     Void {
         /// The invoice's number
@@ -284,7 +339,7 @@ pub(crate) enum PaymentCommand {
 }
 
 /// A reason that says something: words, not white space alone (F90).
-fn reason(given: &str) -> Result<String, String> {
+pub(crate) fn reason(given: &str) -> Result<String, String> {
     let clean = text::clipped(given, MAX_REASON_CHARS);
     if clean.is_empty() { Err("a reason is needed, in words".to_owned()) } else { Ok(clean) }
 }

@@ -1,4 +1,6 @@
-//! `invoice list`, `invoice show`.
+//! `invoice list`, `invoice show`, `invoice credit`.
+
+use std::sync::Arc;
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -9,11 +11,18 @@ use super::credits::{statement_json, statement_text};
 use super::output::{Output, instant, path, table};
 use crate::app::App;
 use crate::domain::decimal;
+use crate::domain::document::CreditSettlement;
 use crate::domain::money::Money;
+use crate::jobs::requests;
+use crate::services::credit_notes;
 use crate::services::invoices::{self, Shown};
 use crate::storage::invoices::Row;
 
-pub(super) async fn run(app: &App, command: InvoiceCommand, output: &Output) -> Result<Outcome> {
+pub(super) async fn run(
+    app: &Arc<App>,
+    command: InvoiceCommand,
+    output: &Output,
+) -> Result<Outcome> {
     match command {
         InvoiceCommand::List { organization, cycle } => {
             let rows = invoices::list(app, organization.as_deref(), cycle).await?;
@@ -43,14 +52,49 @@ pub(super) async fn run(app: &App, command: InvoiceCommand, output: &Output) -> 
             let text = shown_text(app, &shown)?;
             output.result(&object, || text);
         }
+        InvoiceCommand::Credit { number, amount, credits, reason } => {
+            let wanted = credit_notes::Wanted {
+                number: &number,
+                amount: amount.as_deref(),
+                credits,
+                reason: &reason,
+            };
+            let (note, report) = requests::credit(app, &wanted).await?;
+            print_credit_note(app, &note, output).await?;
+            return Ok(if report.is_clean() { Outcome::Done } else { Outcome::Trouble });
+        }
     }
     Ok(Outcome::Done)
+}
+
+async fn print_credit_note(app: &App, number: &str, output: &Output) -> Result<()> {
+    let shown = credit_notes::show(app, number).await?;
+    let note = &shown.note;
+    let file = |kind: &str| {
+        let found = shown.files.iter().find(|file| file.kind == kind);
+        found.map(|file| path(&app.documents().join(&file.path)))
+    };
+    let object = json!({"credit_note": number, "corrects": note.corrects, "subtotal": note.subtotal,
+        "tax": note.tax, "total": note.total, "settled": note.settled, "returned": note.returned,
+        "taken_back": note.taken_back, "pdf": file("pdf"), "csv": file("csv")});
+    output.result(&object, || {
+        let what = match &note.settled {
+            CreditSettlement::None => "no money moves".to_owned(),
+            CreditSettlement::Offset { still_due } => format!("{still_due} is still due"),
+            CreditSettlement::Refund { label } => format!("the money goes back to {label}"),
+            CreditSettlement::Transfer => {
+                format!("transfer the money, then `refund record {number}`")
+            }
+        };
+        format!("Credit note {number} for {}: {} with tax; {what}.", note.corrects, note.total)
+    });
+    Ok(())
 }
 
 /// What is still to be paid: nothing once the invoice is settled.
 fn amount_due(row: &Row) -> Result<Money> {
     let settled = row.status == "settled";
-    Ok(row.money(if settled { 0 } else { row.amount_due })?)
+    Ok(if settled { row.money(0)? } else { row.outstanding()? })
 }
 
 pub(super) fn row_json(app: &App, row: &Row) -> Result<Value> {

@@ -4,12 +4,15 @@ mod arguments;
 mod catalog;
 mod credits;
 mod demo;
+mod history;
 mod init;
 mod invoice;
 mod jobs;
+mod method;
 mod org;
 mod output;
 mod payment;
+mod recharge;
 mod usage;
 mod verify;
 
@@ -121,6 +124,10 @@ async fn with_app(app: &Arc<App>, command: Command, output: &Output) -> Result<O
         Command::Credits(command) => credits::run(app, command, output).await,
         Command::Invoice(command) => invoice::run(app, command, output).await,
         Command::Payment(command) => payment::run(app, command, output).await,
+        Command::Refund(command) => payment::refund(app, command, output).await,
+        Command::Method(command) => method::run(app, command, output).await,
+        Command::Recharge(command) => recharge::run(app, command, output).await,
+        Command::History { organization } => history::run(app, &organization, output).await,
         Command::Tick { catch_up } => jobs::tick(app, catch_up, output).await,
         Command::Serve => jobs::serve(app).await,
         Command::Job(command) => jobs::job(app, command, output).await,

@@ -1,4 +1,4 @@
-//! `payment record`.
+//! `payment list|record|void`, `refund record`.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::Outcome;
-use super::arguments::PaymentCommand;
+use super::arguments::{PaymentCommand, RefundCommand};
 use super::output::Output;
 use crate::app::App;
 use crate::jobs::requests;
@@ -19,6 +19,9 @@ pub(super) async fn run(
     output: &Output,
 ) -> Result<Outcome> {
     match command {
+        PaymentCommand::List { organization, limit } => {
+            super::history::payments(app, organization.as_deref(), limit, output).await
+        }
         PaymentCommand::Record { number, amount, on, reference, reason } => {
             let transfer = Transfer {
                 number: &number,
@@ -37,6 +40,19 @@ pub(super) async fn run(
             Ok(if report.is_clean() { Outcome::Done } else { Outcome::Trouble })
         }
     }
+}
+
+pub(super) async fn refund(
+    app: &Arc<App>,
+    command: RefundCommand,
+    output: &Output,
+) -> Result<Outcome> {
+    let RefundCommand::Record { number, reference, reason } = command;
+    let report = requests::record_refund(app, &number, &reference, &reason).await?;
+    output.result(&json!({"credit_note": number, "refund": "succeeded"}), || {
+        format!("The money of credit note {number} has gone back by transfer.")
+    });
+    Ok(if report.is_clean() { Outcome::Done } else { Outcome::Trouble })
 }
 
 async fn print(app: &App, number: &str, output: &Output) -> Result<()> {

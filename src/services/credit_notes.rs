@@ -27,7 +27,7 @@ use crate::storage::documents::{self, Row as DocumentRow};
 use crate::storage::invoices::{self, Row as InvoiceRow, payment_status};
 use crate::storage::organizations::Stored;
 use crate::storage::purchases;
-use crate::storage::{Tx, audit, cycles, grants, ledger, organizations};
+use crate::storage::{Tx, artifacts, audit, cycles, grants, ledger, organizations};
 
 /// What finance wants corrected.
 #[derive(Debug, Clone)]
@@ -188,9 +188,9 @@ async fn of_invoice(
     let taken = attempts.into_iter().find(|charge| charge.state == ChargeState::Succeeded);
     let settled = match amounts {
         None => CreditSettlement::None,
-        Some(amounts) if row.status()? != InvoiceStatus::Settled => CreditSettlement::Offset {
-            still_due: charging::outstanding(tx, row).await?.minus(amounts.gross()?)?,
-        },
+        Some(amounts) if row.status()? != InvoiceStatus::Settled => {
+            CreditSettlement::Offset { still_due: row.outstanding()?.minus(amounts.gross()?)? }
+        }
         Some(_) => by_refund(app, tx, id, taken.as_ref()).await?,
     };
     let refunded = matches!(settled, CreditSettlement::Refund { .. });
@@ -439,5 +439,28 @@ async fn settle(
         CreditSettlement::Refund { .. } | CreditSettlement::Transfer => {
             refunds::intend(app, tx, id, note_id, decided.charge.as_ref(), amounts.gross()?).await
         }
+    }
+}
+
+/// A credit note with its files.
+#[derive(Debug)]
+pub struct Shown {
+    /// The document.
+    pub note: CreditNote,
+    /// Its PDF and CSV, once rendered.
+    pub files: Vec<artifacts::Artifact>,
+}
+
+/// A credit note by its number.
+///
+/// # Errors
+/// There is none.
+pub async fn show(app: &App, number: &str) -> Result<Shown, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let row = documents::by_number(&mut tx, number).await?.ok_or_else(|| no_document(number))?;
+    let files = artifacts::of_invoice(&mut tx, &row.organization, &row.id).await?;
+    match row.document()? {
+        Document::CreditNote(note) => Ok(Shown { note, files }),
+        Document::Receipt(_) => Err(no_document(number)),
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use super::charging::attempts::Next;
-use super::charging::{self, begin_dunning, outstanding};
+use super::charging::{self, begin_dunning};
 use super::consequences::Consequences;
 use super::{ServiceError, no_organization, notices, pay_pages};
 use crate::app::App;
@@ -108,7 +108,7 @@ async fn remind(
         .await?
         .ok_or_else(|| no_organization(&row.organization))?;
     let organization = &stored.organization;
-    let (facts, left) = (facts(tx, invoice).await?, outstanding(tx, invoice).await?);
+    let (facts, left) = (facts(tx, invoice).await?, invoice.outstanding()?);
     let notice = Notice::PaymentReminder {
         invoice: facts,
         outstanding: left,
@@ -204,7 +204,7 @@ async fn give_up(
     let pause = app.calendar().pause;
     let notice = Notice::Uncollectible {
         invoice: facts(tx, invoice).await?,
-        outstanding: outstanding(tx, invoice).await?,
+        outstanding: invoice.outstanding()?,
         paused: pause,
         pay_link: pay_pages::pay_link(app, tx, invoice).await?,
     };

@@ -10,6 +10,7 @@ pub mod credit_notes;
 pub mod credits;
 pub mod doctor;
 pub mod dunning;
+pub mod history;
 pub mod invoices;
 pub mod issuing;
 pub mod mails;

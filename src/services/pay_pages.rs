@@ -181,7 +181,7 @@ async fn intend(
     ledger::lock(&mut tx, organization, organization).await?;
     let Some(row) = invoices::get(&mut tx, organization, invoice).await? else { return Ok(None) };
     let attempts = charges::of_subject(&mut tx, organization, invoice).await?;
-    let amount = charging::outstanding(&mut tx, &row).await?;
+    let amount = row.outstanding()?;
     let unpaid = matches!(row.status()?, InvoiceStatus::Issued | InvoiceStatus::Uncollectible);
     let payer = methods::payer(&mut tx, organization).await?;
     let live = attempts.iter().any(|charge| charge.state.is_live());
@@ -221,4 +221,28 @@ async fn page(app: &App, charge: &Charge) -> Result<Destination, ServiceError> {
     let _ = charging::settle(app, &mut tx, charge, &waits).await?;
     tx.commit().await?;
     Ok(Destination::Page(page.url))
+}
+
+/// A page of the provider where an organization saves a payment method (S61).
+///
+/// # Errors
+/// No such organization, or the provider gives none.
+pub async fn save_method(app: &App, organization: &str) -> Result<String, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let payer = methods::payer(&mut tx, organization).await?;
+    drop(tx);
+    let back = app.public_url().unwrap_or_default();
+    Ok(app.gateway.save_method_page(&payer, &back).await.map_err(provider)?.url)
+}
+
+/// A page of the provider where an organization sees and changes its saved methods.
+///
+/// # Errors
+/// No such organization, or the provider gives none.
+pub async fn portal(app: &App, organization: &str) -> Result<String, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let payer = methods::payer(&mut tx, organization).await?;
+    drop(tx);
+    let back = app.public_url().unwrap_or_default();
+    Ok(app.gateway.portal_page(&payer, &back).await.map_err(provider)?.url)
 }

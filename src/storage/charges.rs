@@ -148,12 +148,61 @@ pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Char
         .collect()
 }
 
-/// All charges, latest first, at most so many.
-pub async fn latest(tx: &mut Tx, limit: i64) -> Result<Vec<Charge>, StorageError> {
-    fetch_all!(tx, Row, select!("ORDER BY id DESC LIMIT $1"), limit)
-        .into_iter()
-        .map(Row::into_domain)
+/// A charge with when it was begun.
+#[derive(Debug, Clone)]
+pub struct Attempted {
+    /// The charge.
+    pub charge: Charge,
+    /// When it was begun.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Charges of one organization or of all, latest first, at most so many.
+pub async fn history(
+    tx: &mut Tx,
+    organization: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Attempted>, StorageError> {
+    let id = organization.unwrap_or_default();
+    let rows = fetch_all!(
+        tx,
+        Row,
+        select!("WHERE ($1 = '' OR organization = $1) ORDER BY id DESC LIMIT $2"),
+        id,
+        limit
+    );
+    let instants: HashMap<(String, String), DateTime<Utc>> = fetch_all!(
+        tx,
+        (String, String, DateTime<Utc>),
+        "SELECT organization, id, created_at FROM charge WHERE ($1 = '' OR organization = $1) \
+         ORDER BY id DESC LIMIT $2",
+        id,
+        limit
+    )
+    .into_iter()
+    .map(|(organization, id, at)| ((organization, id), at))
+    .collect();
+    rows.into_iter()
+        .map(|row| {
+            let key = (row.organization.clone(), row.id.clone());
+            let created_at = instants.get(&key).copied().unwrap_or_default();
+            Ok(Attempted { charge: row.into_domain()?, created_at })
+        })
         .collect()
+}
+
+/// Bank transfers of one organization or of all, oldest first.
+pub async fn transfers(
+    tx: &mut Tx,
+    organization: Option<&str>,
+) -> Result<Vec<Payment>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Payment,
+        "SELECT organization, id, invoice_id, currency, amount, method, reference, received_on FROM payment \
+         WHERE method = 'transfer' AND ($1 = '' OR organization = $1) ORDER BY id",
+        organization.unwrap_or_default()
+    ))
 }
 
 /// Attempts that did not take money, or are not known to have, by organization and method: what counts

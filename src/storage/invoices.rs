@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::db::{execute, fetch_all, fetch_one, fetch_optional, insert, on};
-use super::{StorageError, Tx, from_json, parsed, to_json};
+use super::{StorageError, Tx, damaged, from_json, parsed, to_json};
 use crate::domain::cycle::Cycle;
 use crate::domain::ids;
 use crate::domain::invoice::{InvoiceDocument, InvoiceDraft, InvoiceHeader, InvoiceStatus};
@@ -66,9 +66,18 @@ pub struct Row {
     pub pdf: Option<String>,
     /// Path of the CSV inside the documents folder, once rendered.
     pub csv: Option<String>,
+    /// What credit notes gave back, with tax, in minor units.
+    pub credited: i64,
 }
 
 impl Row {
+    /// What is still to be paid while it is unpaid: the amount due less its credit notes.
+    pub fn outstanding(&self) -> Result<Money, StorageError> {
+        let due = self.money(self.amount_due)?;
+        due.minus(self.money(self.credited)?)
+            .map_err(|error| damaged("invoice", "amount_due", &self.id, error))
+    }
+
     /// The currency.
     pub fn currency(&self) -> Result<Currency, StorageError> {
         parsed("invoice", "currency", &self.id, &self.currency)
@@ -249,7 +258,9 @@ macro_rules! select {
     ($condition:literal) => {
         concat!(
             "SELECT i.organization, i.id, i.cycle, i.status, i.payment_status, i.currency, i.subtotal, i.tax, ",
-            "i.total, i.prepaid, i.amount_due, i.number, i.issued_on, p.path AS pdf, c.path AS csv ",
+            "i.total, i.prepaid, i.amount_due, i.number, i.issued_on, p.path AS pdf, c.path AS csv, ",
+            "(SELECT CAST(COALESCE(SUM(d.total), 0) AS BIGINT) FROM document d WHERE d.kind = 'credit_note' ",
+            "AND d.organization = i.organization AND d.subject_id = i.id) AS credited ",
             "FROM invoice i ",
             "LEFT JOIN artifact p ON p.organization = i.organization AND p.invoice_id = i.id AND p.kind = 'pdf' ",
             "LEFT JOIN artifact c ON c.organization = i.organization AND c.invoice_id = i.id AND c.kind = 'csv' ",

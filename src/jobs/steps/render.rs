@@ -193,7 +193,7 @@ async fn follow_up(
             let id = row.organization.as_str();
             match wallets.choose(app, buyer, &[]) {
                 Ok(method) => {
-                    let amount = charging::outstanding(tx, &row).await?;
+                    let amount = row.outstanding()?;
                     let charge = charging::charge_of(app, &intent(&row, amount, &method), now);
                     let (run, ordinal) = (&step.run_id, step.ordinal);
                     let kind = StepKind::Charge;

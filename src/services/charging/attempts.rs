@@ -1,6 +1,5 @@
 //! Attempts: at most one at a time may take money, and attempt k+1 exists only where attempt k is final (C5).
 
-use super::invoice::outstanding;
 use super::{Intent, charge_of};
 use crate::app::App;
 use crate::domain::dunning::NoMethod;
@@ -35,7 +34,7 @@ pub async fn next_attempt(app: &App, tx: &mut Tx, row: &Row) -> Result<Next, Ser
     ledger::lock(tx, id, id).await?;
     let Some(row) = invoices::get(tx, id, &row.id).await? else { return Ok(Next::NothingToPay) };
     let unpaid = matches!(row.status()?, InvoiceStatus::Issued | InvoiceStatus::Uncollectible);
-    let amount = outstanding(tx, &row).await?;
+    let amount = row.outstanding()?;
     if !unpaid || !amount.is_positive() || !app.gateway.collects() {
         return Ok(Next::NothingToPay);
     }

@@ -15,9 +15,9 @@ use crate::services::credits::current_cycle;
 use crate::services::mails::{self, Kind};
 use crate::storage::charges::{self, Charge, Payment};
 use crate::storage::dunning::{self, Dunning};
-use crate::storage::invoices::{self, Row, payment_status};
+use crate::storage::invoices::{self, payment_status};
 use crate::storage::organizations::Stored;
-use crate::storage::{Tx, documents, ledger};
+use crate::storage::{Tx, ledger};
 
 pub(super) async fn settle(
     app: &App,
@@ -133,20 +133,6 @@ pub async fn begin_dunning(
         next_at: app.calendar().due_at(began_at, 0).unwrap_or(began_at),
     };
     Ok(dunning::begin(tx, &[row]).await?)
-}
-
-/// What is still to be paid of an unpaid invoice: the amount due less its credit notes.
-///
-/// # Errors
-/// The database fails, or an amount is out of range.
-pub async fn outstanding(tx: &mut Tx, row: &Row) -> Result<Money, ServiceError> {
-    let mut left = row.money(row.amount_due)?;
-    for document in documents::of_subject(tx, &row.organization, &row.id).await? {
-        if document.kind == "credit_note" {
-            left = left.minus(document.money(document.total)?)?;
-        }
-    }
-    Ok(left)
 }
 
 /// Money came in: the payment's row and its ledger transaction.

@@ -8,7 +8,7 @@ pub mod transfers;
 use chrono::{DateTime, Utc};
 
 pub use attempts::next_attempt;
-pub use invoice::{begin_dunning, outstanding, paid};
+pub use invoice::{begin_dunning, paid};
 pub use transfers::{Transfer, record_transfer};
 
 use super::consequences::Consequences;

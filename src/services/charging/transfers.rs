@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::invoice::{outstanding, paid, receive};
+use super::invoice::{paid, receive};
 use crate::app::App;
 use crate::domain::ids;
 use crate::domain::invoice::InvoiceStatus;
@@ -61,7 +61,7 @@ pub async fn record_transfer(
             charge.state
         )));
     }
-    let due = outstanding(tx, &row).await?;
+    let due = row.outstanding()?;
     let amount = match transfer.amount {
         None => due,
         Some(text) => Money::parse(text, due.currency())?,
