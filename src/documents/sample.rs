@@ -1,10 +1,13 @@
-//! Sample invoices for tests, benchmarks and previews of a layout. All data is made up.
+//! Sample documents for tests, benchmarks and previews of a layout. All data is made up.
 
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 
 use crate::domain::credits::{Credits, NANO};
 use crate::domain::cycle::Cycle;
+use crate::domain::document::{
+    CreditNote, CreditSettlement, Document, DocumentHead, GrantCredits, Receipt,
+};
 use crate::domain::grant::Source;
 use crate::domain::invoice::{
     InvoiceDocument, InvoiceDraft, InvoiceHeader, InvoiceLine, LineKind, Party, PaymentTerms,
@@ -79,8 +82,88 @@ pub fn sample_of_size(lines: usize, grants: usize) -> InvoiceDocument {
     document
 }
 
+/// The receipt of a purchase in [`sample_document`].
+#[must_use]
+pub fn sample_receipt() -> Document {
+    let lines =
+        vec![line(LineKind::Purchase, "Package of 50,000 credits", 2, Decimal::from(400), 80_000)];
+    Document::Receipt(Receipt {
+        head: head("RCT-2026-000007", day(10, 12)),
+        organization: "wydawnictwo-lodz".to_owned(),
+        purchase: "pur_01K7BGA5V0Q2M8T4N6R9XCZEHW".to_owned(),
+        cycle: october(),
+        lines,
+        tax_subtotals: vec![nineteen(80_000, 15_200)],
+        subtotal: usd(80_000),
+        tax: usd(15_200),
+        total: usd(95_200),
+        paid_on: day(10, 12),
+        paid_with: "Visa ending in 4242".to_owned(),
+        credits: Credits::from_nano(100_000 * NANO),
+        usable_until: Some(october().plus(12).last_day()),
+    })
+}
+
+/// A credit note for [`sample_document`]: money is refunded, credits are returned and taken back.
+#[must_use]
+pub fn sample_credit_note() -> Document {
+    let cycle = october();
+    let cent = Decimal::new(1, 2);
+    let mut use_given_back =
+        line(LineKind::Correction, "Use beyond included credits", 2_480, cent, 2_480);
+    "credit".clone_into(&mut use_given_back.unit);
+    let credits = |source, cycle: Cycle, whole: i64, usable_until| GrantCredits {
+        grant: format!("grt_{cycle}_{source}"),
+        source,
+        cycle,
+        credits: Credits::from_nano(whole * NANO),
+        usable_until,
+    };
+    Document::CreditNote(CreditNote {
+        head: head("CN-2026-000003", day(11, 4)),
+        organization: "wydawnictwo-lodz".to_owned(),
+        corrects: "INV-2026-000042".to_owned(),
+        corrects_issued_on: day(11, 1),
+        cycle,
+        reason: "On 14 October 2026 a fault of ours repeated requests to chat.large; the use they \
+                 made is given back, and one of the two packages was bought because of it."
+            .to_owned(),
+        lines: vec![
+            use_given_back,
+            line(LineKind::Correction, "Package of 50,000 credits", 1, Decimal::from(400), 40_000),
+        ],
+        tax_subtotals: vec![nineteen(42_480, 8_071)],
+        subtotal: usd(42_480),
+        tax: usd(8_071),
+        total: usd(50_551),
+        settled: CreditSettlement::Refund { label: "Visa ending in 4242".to_owned() },
+        returned: vec![
+            credits(Source::Allowance, cycle, 9_750, Some(cycle.next().last_day())),
+            credits(Source::Adjustment, cycle, 250, None),
+        ],
+        taken_back: vec![credits(Source::Purchase, cycle, 50_000, Some(cycle.plus(12).last_day()))],
+    })
+}
+
+fn usd(minor: i64) -> Money {
+    Money::from_minor(minor, Currency::USD)
+}
+
+fn nineteen(taxable: i64, tax: i64) -> TaxSubtotal {
+    TaxSubtotal { percent: Decimal::from(19), taxable: usd(taxable), amount: usd(tax) }
+}
+
+fn day(month: u32, day: u32) -> NaiveDate {
+    NaiveDate::from_ymd_opt(2026, month, day).unwrap_or_default()
+}
+
+/// Parties as on the invoice.
+fn head(number: &str, issued_on: NaiveDate) -> DocumentHead {
+    let InvoiceHeader { zone, seller, buyer, support, notes, .. } = header();
+    DocumentHead { number: number.to_owned(), issued_on, zone, seller, buyer, support, notes }
+}
+
 fn header() -> InvoiceHeader {
-    let day = |month, day| NaiveDate::from_ymd_opt(2026, month, day).unwrap_or_default();
     InvoiceHeader {
         number: "INV-2026-000042".to_owned(),
         issued_on: day(11, 1),
@@ -109,7 +192,6 @@ fn header() -> InvoiceHeader {
 fn draft() -> InvoiceDraft {
     let cycle = october();
     let bounds = cycle.bounds(chrono_tz::Europe::Berlin);
-    let usd = |minor| Money::from_minor(minor, Currency::USD);
     let cent = Decimal::new(1, 2);
     let mut late =
         line(LineKind::PriorCycle, "Late use of September 2026 beyond credits", 350, cent, 350);
@@ -128,11 +210,7 @@ fn draft() -> InvoiceDraft {
             late,
             line(LineKind::Purchase, "Package of 50,000 credits", 2, Decimal::from(400), 80_000),
         ],
-        tax_subtotals: vec![TaxSubtotal {
-            percent: Decimal::from(19),
-            taxable: usd(142_730),
-            amount: usd(27_119),
-        }],
+        tax_subtotals: vec![nineteen(142_730, 27_119)],
         subtotal: usd(142_730),
         tax: usd(27_119),
         total: usd(169_849),

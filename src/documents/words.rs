@@ -59,6 +59,29 @@ pub const METER: &str = "Meter";
 pub const CYCLE: &str = "Cycle";
 pub const EVENTS: &str = "Events";
 
+pub const RECEIPT: &str = "Receipt";
+pub const RECEIPT_NUMBER: &str = "Receipt number";
+pub const PAID_ON: &str = "Paid";
+pub const BOUGHT_IN: &str = "Bought in";
+pub const AMOUNT_PAID: &str = "Amount paid";
+pub const NOTHING_LEFT: &str = "Nothing is left to pay.";
+pub const CREDITS_BOUGHT: &str = "Credits bought";
+pub const ON_THE_INVOICE: &str = "On your invoice";
+
+pub const CREDIT_NOTE: &str = "Credit note";
+pub const CREDIT_NOTE_NUMBER: &str = "Credit note number";
+pub const CORRECTS: &str = "Corrects";
+pub const REASON: &str = "Reason";
+pub const TOTAL_CREDITED: &str = "Total credited";
+pub const SETTLEMENT: &str = "What happens to it";
+pub const NO_MONEY: &str = "No money moves with this credit note.";
+pub const TRANSFER: &str = "We transfer this amount to your bank account.";
+pub const CREDITS_RETURNED: &str = "Credits returned";
+pub const RETURNED: &str = "These credits are back on your balance, usable as long as before: until the last day shown here.";
+pub const CREDITS_TAKEN_BACK: &str = "Credits taken back";
+pub const TAKEN_BACK: &str =
+    "These credits were bought with the money given back, and can no longer be used.";
+
 pub const SUPPORT: &str = "Questions?";
 
 /// `1 November 2026`.
@@ -87,6 +110,11 @@ pub fn last_day(expires_at: Option<DateTime<Utc>>, zone: Tz) -> String {
     )
 }
 
+/// The last day on which credits can be used.
+pub fn last_day_or_never(usable_until: Option<NaiveDate>) -> String {
+    usable_until.map_or_else(|| NEVER.to_owned(), date)
+}
+
 /// `Amount (USD)`.
 pub fn amount_in(currency: Currency) -> String {
     format!("{AMOUNT} ({currency})")
@@ -95,6 +123,64 @@ pub fn amount_in(currency: Currency) -> String {
 /// `Tax 19 % on 1,234.50`.
 pub fn tax(percent: &str, taxable: &str) -> String {
     format!("{TAX} {percent} % on {taxable}")
+}
+
+/// `Tax reversed, 19 % on 1,234.50`.
+pub fn tax_reversed(percent: &str, taxable: &str) -> String {
+    format!("{TAX} reversed, {percent} % on {taxable}")
+}
+
+/// When and how a purchase was paid.
+pub fn paid(on: NaiveDate, with: &str) -> String {
+    format!("Paid on {} with {with}.", date(on))
+}
+
+/// Which purchase a receipt is for.
+pub fn purchase(id: &str) -> String {
+    format!("Purchase {id}")
+}
+
+/// What a purchase is about.
+pub fn credits_bought_in(cycle: Cycle) -> String {
+    format!("Credits bought in {}", self::cycle(cycle))
+}
+
+/// How many credits were bought and until when they can be used.
+pub fn bought(credits: &str, usable_until: Option<NaiveDate>) -> String {
+    let until = usable_until.map_or_else(
+        || "They do not expire.".to_owned(),
+        |last| format!("They can be used until the end of {}.", date(last)),
+    );
+    format!("{credits} credits were added to your balance. {until}")
+}
+
+/// Why the cycle's invoice shows a purchase once more.
+pub fn stated_again(cycle: Cycle, taxed: bool) -> String {
+    let owed = if taxed { "its tax is not owed twice" } else { "nothing is owed twice" };
+    format!(
+        "The invoice for {} will state this purchase again, as already paid, so that {owed}.",
+        self::cycle(cycle)
+    )
+}
+
+/// Which document is corrected.
+pub fn corrects(number: &str, issued_on: NaiveDate) -> String {
+    format!("This credit note corrects {number} of {}.", date(issued_on))
+}
+
+/// Money that lowers what is still to be paid.
+pub fn offset(number: &str) -> String {
+    format!("Deducted from what is still to be paid on {number}.")
+}
+
+/// What is left to pay after that.
+pub fn still_due(amount: &str) -> String {
+    format!("Left to pay: {amount}")
+}
+
+/// Money that goes back to a payment method.
+pub fn refund(label: &str) -> String {
+    format!("This amount goes back to {label}.")
 }
 
 /// How a stored method is charged.
@@ -118,8 +204,8 @@ pub fn page(number: usize, count: usize) -> String {
 }
 
 /// `Invoice INV-2026-000001`.
-pub fn invoice_number(number: &str) -> String {
-    format!("{INVOICE} {number}")
+pub fn numbered(title: &str, number: &str) -> String {
+    format!("{title} {number}")
 }
 
 /// A source with a capital.

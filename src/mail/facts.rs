@@ -252,7 +252,8 @@ impl std::fmt::Debug for Attachment {
 
 impl MailFacts {
     /// The same facts with every text made harmless: no control characters, no bidi overrides, no
-    /// endless names (F76, F86). Addresses are not cleaned but checked, where they are used.
+    /// endless names (F76, F86), and without links to anything but pages of the web. Addresses are not
+    /// cleaned but checked, where they are used.
     #[must_use]
     pub fn cleaned(mut self) -> Self {
         for name in [
@@ -266,23 +267,23 @@ impl MailFacts {
         match &mut self.occasion {
             Occasion::Invoice { invoice, payment, .. } => {
                 clip(&mut invoice.number);
-                match payment {
-                    PaymentTerms::NothingDue => {}
-                    PaymentTerms::StoredMethod { label } => clip(label),
-                    PaymentTerms::BankTransfer { details } => details.iter_mut().for_each(clip),
-                }
+                clip_terms(payment);
             }
             Occasion::Receipt { paid_for, label, .. } => {
                 clip(label);
                 match paid_for {
                     PaidFor::Invoice(invoice) => clip(&mut invoice.number),
-                    PaidFor::Purchase(purchase) => clip(&mut purchase.id),
+                    PaidFor::Purchase(purchase) => {
+                        clip(&mut purchase.id);
+                        clip(&mut purchase.receipt);
+                    }
                 }
             }
-            Occasion::PaymentFailed { invoice, label, reason, what_to_do, .. } => {
+            Occasion::PaymentFailed { invoice, label, reason, what_to_do, pay_link, .. } => {
                 for name in [&mut invoice.number, label, reason, what_to_do] {
                     clip(name);
                 }
+                keep_web_link(pay_link);
             }
             Occasion::Notice(notice) => *notice = notice.clone().cleaned(),
         }
@@ -293,6 +294,31 @@ impl MailFacts {
     }
 }
 
-fn clip(name: &mut String) {
+/// Makes one text harmless.
+pub(super) fn clip(name: &mut String) {
     *name = text::clipped(name, text::MAX_NAME_CHARS);
+}
+
+/// Makes the texts of payment terms harmless.
+pub(super) fn clip_terms(terms: &mut PaymentTerms) {
+    match terms {
+        PaymentTerms::NothingDue => {}
+        PaymentTerms::StoredMethod { label } => clip(label),
+        PaymentTerms::BankTransfer { details } => details.iter_mut().for_each(clip),
+    }
+}
+
+/// Longest link that is kept; a link is never cut.
+const MAX_LINK_CHARS: usize = 2_000;
+
+/// Drops a link that is not one to a page of the web, in plain letters and as one word: the mail then
+/// names the support instead.
+pub(super) fn keep_web_link(link: &mut Option<String>) {
+    let is_plain =
+        |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"' | '\'' | '`' | '\\');
+    link.take_if(|link| {
+        let host = ["https://", "http://"].iter().find_map(|scheme| link.strip_prefix(scheme));
+        let begins = host.is_some_and(|host| host.starts_with(|c: char| c.is_ascii_alphanumeric()));
+        !begins || link.len() > MAX_LINK_CHARS || !link.chars().all(is_plain)
+    });
 }

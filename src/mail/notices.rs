@@ -1,16 +1,17 @@
 //! Notices: mails about something other than an issued invoice or a payment. Their facts are frozen when
 //! the notice is made, so that a mail sent late still tells what was true then.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::facts::InvoiceFacts;
+use super::facts::{self, InvoiceFacts};
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
 use crate::domain::document::CreditSettlement;
 use crate::domain::grant::Source;
+use crate::domain::invoice::PaymentTerms;
 use crate::domain::money::Money;
-use crate::domain::text;
+use crate::domain::plan::Depletion;
 
 /// What a notice tells, with every figure its template may show. Days are those of the organization's zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,9 +23,11 @@ pub enum Notice {
         invoice: InvoiceFacts,
         /// What is still to be paid.
         outstanding: Money,
+        /// How the invoice says it is paid: a transfer needs its bank details.
+        payment: PaymentTerms,
         /// When the next automatic attempt takes place; none: there will be none.
         next_attempt_on: Option<NaiveDate>,
-        /// When the organization is paused if nothing is paid until then.
+        /// The day the organization is paused if it is not paid by then; none: it is not paused for it.
         pause_on: Option<NaiveDate>,
         /// A page to pay it on.
         pay_link: Option<String>,
@@ -63,6 +66,8 @@ pub enum Notice {
         number: String,
         /// How much.
         amount: Money,
+        /// When.
+        refunded_on: NaiveDate,
         /// To which payment method, without secrets.
         label: String,
     },
@@ -93,8 +98,10 @@ pub enum Notice {
         cycle: Cycle,
         /// Credits available now; below zero where more was used than there is.
         available: Credits,
-        /// Rated use of the cycle so far.
+        /// Rated use of the cycle so far; of the project alone, where there is one.
         used: Credits,
+        /// What happens when the credits are used up.
+        depletion: Depletion,
         /// The last day the credits last at the present pace; none: beyond the cycle's end, or no use.
         runs_out_on: Option<NaiveDate>,
         /// The last day of the cycle.
@@ -121,7 +128,9 @@ pub enum Notice {
     Paused {
         /// Why.
         reason: PauseReason,
-        /// Credits available; zero or below.
+        /// The invoice to pay, where that is the reason.
+        unpaid: Option<UnpaidInvoice>,
+        /// Credits available; zero or below where that is the reason.
         available: Credits,
         /// When new credits come by themselves: the first day of the next cycle.
         next_credits_on: Option<NaiveDate>,
@@ -139,8 +148,10 @@ pub enum Notice {
         credits: Credits,
         /// Why, as a full sentence.
         reason: String,
-        /// When.
-        at: DateTime<Utc>,
+        /// When they stopped.
+        stopped_on: NaiveDate,
+        /// Credits available now.
+        available: Credits,
         /// A page to save another payment method on.
         link: Option<String>,
     },
@@ -206,6 +217,16 @@ pub struct ExpiringGrant {
     pub remaining: Credits,
 }
 
+/// An invoice that pauses an organization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnpaidInvoice {
+    /// Its number.
+    pub number: String,
+    /// What is still to be paid.
+    pub outstanding: Money,
+}
+
 /// Why operations are paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -236,30 +257,50 @@ impl Notice {
         }
     }
 
-    /// The same notice with every text made harmless (F76, F86). The only free texts are those below;
-    /// everything else is a number, a day or a word of ours.
+    /// The same notice with every text made harmless (F76, F86) and no link but to a page of the web. The
+    /// only free texts are those below; everything else is a number, a day or a word of ours.
     #[must_use]
     pub fn cleaned(mut self) -> Self {
-        let clip = |text: &mut String| *text = text::clipped(text, text::MAX_NAME_CHARS);
         match &mut self {
-            Self::PaymentReminder { invoice, .. } | Self::Uncollectible { invoice, .. } => {
-                clip(&mut invoice.number);
+            Self::PaymentReminder { invoice, payment, pay_link, .. } => {
+                facts::clip(&mut invoice.number);
+                facts::clip_terms(payment);
+                facts::keep_web_link(pay_link);
+            }
+            Self::Uncollectible { invoice, pay_link, .. } => {
+                facts::clip(&mut invoice.number);
+                facts::keep_web_link(pay_link);
             }
             Self::CreditNote { number, corrects, reason, settled, .. } => {
-                [number, corrects, reason].into_iter().for_each(clip);
+                [number, corrects, reason].into_iter().for_each(facts::clip);
                 if let CreditSettlement::Refund { label } = settled {
-                    clip(label);
+                    facts::clip(label);
                 }
             }
-            Self::Refunded { number, label, .. } => [number, label].into_iter().for_each(clip),
-            Self::PaymentMethod { label, .. } => label.iter_mut().for_each(clip),
-            Self::Alert { rule, project, .. } => {
-                clip(rule);
-                project.iter_mut().for_each(clip);
+            Self::Refunded { number, label, .. } => {
+                [number, label].into_iter().for_each(facts::clip);
             }
-            Self::Expiry { grants, .. } => grants.iter_mut().for_each(|grant| clip(&mut grant.id)),
-            Self::RechargeStopped { reason, .. } => clip(reason),
-            Self::Paused { .. } | Self::Resumed { .. } => {}
+            Self::PaymentMethod { label, link, .. } => {
+                label.iter_mut().for_each(facts::clip);
+                facts::keep_web_link(link);
+            }
+            Self::Alert { rule, project, link, .. } => {
+                facts::clip(rule);
+                project.iter_mut().for_each(facts::clip);
+                facts::keep_web_link(link);
+            }
+            Self::Expiry { grants, .. } => {
+                grants.iter_mut().for_each(|grant| facts::clip(&mut grant.id));
+            }
+            Self::Paused { unpaid, link, .. } => {
+                unpaid.iter_mut().for_each(|unpaid| facts::clip(&mut unpaid.number));
+                facts::keep_web_link(link);
+            }
+            Self::RechargeStopped { reason, link, .. } => {
+                facts::clip(reason);
+                facts::keep_web_link(link);
+            }
+            Self::Resumed { .. } => {}
         }
         self
     }

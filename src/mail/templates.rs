@@ -9,17 +9,46 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 
 use super::facts::MailFacts;
 use crate::domain::cycle::Cycle;
+use crate::domain::grant::Source;
 use crate::domain::text;
 
+/// The default of these file names.
+macro_rules! defaults {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../templates/mail/", $name)))),*]
+    };
+}
+
 /// Every default, by file name.
-const DEFAULTS: [(&str, &str); 7] = [
-    ("layout.html", include_str!("../../templates/mail/layout.html")),
-    ("invoice.txt", include_str!("../../templates/mail/invoice.txt")),
-    ("invoice.html", include_str!("../../templates/mail/invoice.html")),
-    ("receipt.txt", include_str!("../../templates/mail/receipt.txt")),
-    ("receipt.html", include_str!("../../templates/mail/receipt.html")),
-    ("payment_failed.txt", include_str!("../../templates/mail/payment_failed.txt")),
-    ("payment_failed.html", include_str!("../../templates/mail/payment_failed.html")),
+const DEFAULTS: &[(&str, &str)] = defaults![
+    "layout.html",
+    "layout.txt",
+    "invoice.txt",
+    "invoice.html",
+    "receipt.txt",
+    "receipt.html",
+    "payment_failed.txt",
+    "payment_failed.html",
+    "payment_reminder.txt",
+    "payment_reminder.html",
+    "uncollectible.txt",
+    "uncollectible.html",
+    "credit_note.txt",
+    "credit_note.html",
+    "refunded.txt",
+    "refunded.html",
+    "payment_method.txt",
+    "payment_method.html",
+    "alert.txt",
+    "alert.html",
+    "expiry.txt",
+    "expiry.html",
+    "paused.txt",
+    "paused.html",
+    "resumed.txt",
+    "resumed.html",
+    "recharge_stopped.txt",
+    "recharge_stopped.html",
 ];
 
 /// How the first line of a text template begins; the rest of the line is the subject.
@@ -107,7 +136,7 @@ impl Templates {
                 reason: "the folder does not exist".to_owned(),
             });
         }
-        for (name, default) in DEFAULTS {
+        for &(name, default) in DEFAULTS {
             let source = match &self.folder {
                 None => None,
                 Some(folder) => replacement(&folder.join(name))?,
@@ -147,7 +176,7 @@ impl Templates {
             })?;
         let html =
             self.fill(&format!("{name}.html"), context! { subject => subject.as_str(), ..facts })?;
-        let text = format!("{}\n", body.trim());
+        let text = squeezed(body);
         Ok(Rendered { subject, text, html })
     }
 
@@ -173,6 +202,18 @@ impl Templates {
             .and_then(|template| template.render(facts))
             .map_err(|error| located(self.folder.as_deref(), name, &error))
     }
+}
+
+/// The text without empty lines at its ends and never with two in a row, which blocks leave behind.
+fn squeezed(body: &str) -> String {
+    let mut text = String::with_capacity(body.len());
+    for line in body.trim().lines() {
+        if !line.trim().is_empty() || !text.ends_with("\n\n") {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+    }
+    text
 }
 
 /// The file that replaces a default, if there is one.
@@ -220,6 +261,9 @@ fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter("credits", |amount: String| text::grouped(&amount));
     environment.add_filter("date", date);
     environment.add_filter("month", month);
+    environment.add_filter("counted", counted);
+    environment.add_filter("source", source);
+    environment.add_test("spent", |credits: &str| credits == "0" || credits.starts_with('-'));
     environment.add_filter("left", |text: String, width: usize| format!("{text:<width$}"));
     environment.add_filter("right", |text: String, width: usize| format!("{text:>width$}"));
 }
@@ -232,6 +276,23 @@ fn money(value: &Value) -> Result<String, Error> {
         })
     };
     Ok(format!("{} {}", text::grouped(&part("amount")?), part("currency")?))
+}
+
+/// `1`, `credit` → `1 credit`; `1200`, `credit` → `1,200 credits`.
+fn counted(number: String, noun: &str) -> String {
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{} {noun}{plural}", text::grouped(&number))
+}
+
+/// `allowance` → `Plan allowance`.
+fn source(stored: &str) -> Result<&'static str, Error> {
+    match stored.parse() {
+        Ok(Source::Allowance) => Ok("Plan allowance"),
+        Ok(Source::Promotional) => Ok("Promotional credits"),
+        Ok(Source::Adjustment) => Ok("Adjustment"),
+        Ok(Source::Purchase) => Ok("Purchase"),
+        Err(reason) => Err(Error::new(ErrorKind::InvalidOperation, reason)),
+    }
 }
 
 /// `2026-10-31` → `31 October 2026`: no reader takes the month for the day.

@@ -12,11 +12,11 @@ use printpdf::{
 use sha2::{Digest, Sha256};
 
 use super::canvas::{Drawn, FontKey, UsedFont, pt};
+use super::cover::Cover;
 use super::fonts::{self, Font, FontSet};
 use super::logo::{LOGO_ID, Logo};
 use super::{Paper, PdfError, RenderedPdf};
 use crate::documents::words;
-use crate::domain::invoice::InvoiceDocument;
 use crate::domain::text;
 
 pub fn assemble(
@@ -24,11 +24,11 @@ pub fn assemble(
     set: &FontSet,
     logo: Option<&Logo>,
     paper: Paper,
-    invoice: &InvoiceDocument,
+    cover: &Cover<'_>,
 ) -> Result<RenderedPdf, PdfError> {
     let Drawn { pages, fonts, missing } = drawn;
     let mut document = PdfDocument::new("");
-    describe(&mut document, invoice);
+    describe(&mut document, cover);
     for (key, used) in &fonts {
         let font = PdfFont::new(embedded(*key, used, set.font(key.font))?);
         document.resources.fonts.map.insert(key.id(), font);
@@ -61,16 +61,15 @@ pub fn assemble(
     Ok(RenderedPdf { bytes, missing: missing.into_iter().collect(), pages: count })
 }
 
-fn describe(document: &mut PdfDocument, invoice: &InvoiceDocument) {
-    let header = &invoice.header;
-    let midnight = header.issued_on.and_time(NaiveTime::MIN).and_utc().timestamp();
+fn describe(document: &mut PdfDocument, cover: &Cover<'_>) {
+    let midnight = cover.issued_on.and_time(NaiveTime::MIN).and_utc().timestamp();
     let info = &mut document.metadata.info;
     if let Ok(date) = OffsetDateTime::from_unix_timestamp(midnight) {
         (info.creation_date, info.modification_date, info.metadata_date) = (date, date, date);
     }
-    info.document_title = words::invoice_number(&text::clipped(&header.number, 100));
-    info.author = text::clipped(&header.seller.name, text::MAX_NAME_CHARS);
-    info.subject = words::period(invoice.draft.cycle);
+    info.document_title = words::numbered(cover.title, &text::clipped(cover.number, 100));
+    info.author = text::clipped(&cover.seller.name, text::MAX_NAME_CHARS);
+    info.subject.clone_from(&cover.subject);
     "monthend".clone_into(&mut info.creator);
     "monthend".clone_into(&mut info.producer);
 }

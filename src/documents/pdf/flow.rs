@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::Paper;
 use super::canvas::{Canvas, Drawn, Tint};
+use super::cover::Cover;
 use super::fonts::Weight;
 use super::shaping::{Run, Shaping};
 use super::wrap;
 use crate::documents::words;
-use crate::domain::invoice::InvoiceDocument;
 
 /// Space around the page, in milli-points.
 pub const MARGIN: i64 = 50_000;
@@ -64,7 +64,7 @@ pub enum Align {
 pub struct Flow<'a> {
     pub canvas: Canvas<'a>,
     pub shaping: &'a Shaping,
-    pub document: &'a InvoiceDocument,
+    pub cover: &'a Cover<'a>,
     /// Colour of headings.
     pub accent: Tint,
     /// The upper edge of what comes next.
@@ -74,16 +74,11 @@ pub struct Flow<'a> {
 
 impl<'a> Flow<'a> {
     /// A first, empty page.
-    pub fn new(
-        shaping: &'a Shaping,
-        paper: Paper,
-        accent: Tint,
-        document: &'a InvoiceDocument,
-    ) -> Self {
+    pub fn new(shaping: &'a Shaping, paper: Paper, accent: Tint, cover: &'a Cover<'a>) -> Self {
         let size = paper.size();
         let mut canvas = Canvas::new(&shaping.fonts, size.1);
         canvas.start_page();
-        Self { canvas, shaping, document, accent, y: TOP, size }
+        Self { canvas, shaping, cover, accent, y: TOP, size }
     }
 
     /// Width between the margins.
@@ -119,14 +114,14 @@ impl<'a> Flow<'a> {
     /// Starts a page with its running head.
     pub fn new_page(&mut self) {
         self.canvas.start_page();
-        let header = &self.document.header;
+        let cover = self.cover;
         let half = self.width() / 2;
         let style = Style::bold(8_000, INK);
-        let number = words::invoice_number(&header.number);
+        let number = words::numbered(cover.title, cover.number);
         self.foreign(&number, (MARGIN, half), MARGIN + 8_000, style, Align::Left);
         let style = Style::regular(8_000, MUTED);
         let column = (MARGIN + half, half);
-        self.foreign(&header.buyer.name, column, MARGIN + 8_000, style, Align::Right);
+        self.foreign(&cover.buyer.name, column, MARGIN + 8_000, style, Align::Right);
         self.canvas.rule(MARGIN, MARGIN + 14_500, self.width(), HAIRLINE);
         self.y = BELOW_HEAD;
     }
@@ -201,7 +196,7 @@ impl<'a> Flow<'a> {
     /// Writes the foot of every page.
     pub fn finish(mut self) -> Drawn {
         let count = self.canvas.drawn.pages.len();
-        let support = format!("{} {}", words::SUPPORT, self.document.header.support);
+        let support = format!("{} {}", words::SUPPORT, self.cover.support);
         let y = self.size.1 - 34_000;
         let style = Style::regular(7_500, MUTED);
         let side = self.width() * 3 / 4;

@@ -1,9 +1,9 @@
-//! The head of the first page: logo, number, parties, dates, and what is due and how.
+//! The head of the first page: logo, number, parties, dates, and the panel with what matters most.
 
 use super::flow::{Align, Flow, HAIRLINE, INK, MARGIN, MUTED, PAPER, Style};
 use super::logo::Logo;
-use crate::documents::{figures, words};
-use crate::domain::invoice::{Party, PaymentTerms};
+use crate::documents::words;
+use crate::domain::invoice::Party;
 use crate::domain::text;
 
 /// Height of logo and monogram.
@@ -21,17 +21,17 @@ pub fn draw(flow: &mut Flow<'_>, logo: Option<&Logo>) {
     let gap = 18_000;
     let details = 172_000;
     let party = (flow.width() - details - 2 * gap) / 2;
-    let document = flow.document;
-    let seller = self::party(flow, words::SELLER, &document.header.seller, (MARGIN, party), top);
+    let cover = flow.cover;
+    let seller = self::party(flow, words::SELLER, cover.seller, (MARGIN, party), top);
     let second = (MARGIN + party + gap, party);
-    let buyer = self::party(flow, words::BUYER, &document.header.buyer, second, top);
+    let buyer = self::party(flow, words::BUYER, cover.buyer, second, top);
     let facts = facts(flow, (flow.right() - details, details), top);
     flow.y = seller.max(buyer).max(facts) + 16_000;
     panel(flow);
 }
 
 fn brand(flow: &mut Flow<'_>, logo: Option<&Logo>) {
-    let header = &flow.document.header;
+    let cover = flow.cover;
     let title = 190_000;
     let width = flow.width() - title;
     if let Some(logo) = logo {
@@ -41,13 +41,13 @@ fn brand(flow: &mut Flow<'_>, logo: Option<&Logo>) {
         let beside = LOGO + 12_000;
         let column = (MARGIN + beside, width - beside);
         let style = Style::bold(13_000, INK);
-        flow.foreign(&header.seller.name, column, flow.y + 21_500, style, Align::Left);
+        flow.foreign(&cover.seller.name, column, flow.y + 21_500, style, Align::Left);
     }
     let column = (flow.right() - title, title);
     let style = Style::bold(21_000, flow.accent);
-    flow.label(words::INVOICE, column, flow.y + 16_500, style, Align::Right);
+    flow.label(cover.title, column, flow.y + 16_500, style, Align::Right);
     let style = Style::regular(9_500, MUTED);
-    flow.foreign(&header.number, column, flow.y + 32_500, style, Align::Right);
+    flow.foreign(cover.number, column, flow.y + 32_500, style, Align::Right);
     flow.y += LOGO + 15_000;
     flow.canvas.rule(MARGIN, flow.y, flow.width(), HAIRLINE);
     flow.y += 16_000;
@@ -55,7 +55,7 @@ fn brand(flow: &mut Flow<'_>, logo: Option<&Logo>) {
 
 /// The seller's initial on the accent colour, for who has no logo.
 fn monogram(flow: &mut Flow<'_>) {
-    let name = text::cleaned(&flow.document.header.seller.name);
+    let name = text::cleaned(&flow.cover.seller.name);
     let initial = name.chars().find(|c| c.is_alphanumeric());
     let letter: String = initial.into_iter().flat_map(char::to_uppercase).collect();
     flow.canvas.rounded([MARGIN, flow.y, LOGO, LOGO], 8_000, flow.accent);
@@ -82,44 +82,28 @@ fn party(flow: &mut Flow<'_>, label: &str, party: &Party, column: (i64, i64), to
 
 /// Number, dates, period: labels at the left, values at the right.
 fn facts(flow: &mut Flow<'_>, column: (i64, i64), top: i64) -> i64 {
-    let document = flow.document;
-    let header = &document.header;
-    let rows = [
-        (words::NUMBER, header.number.clone()),
-        (words::ISSUED_ON, words::date(header.issued_on)),
-        (words::DUE_ON, words::date(header.due_on)),
-        (words::PERIOD, words::period(document.draft.cycle)),
-        (words::ZONE, header.zone.clone()),
-        (words::PLAN, document.draft.plan.clone()),
-        (words::ORGANIZATION, document.draft.organization.clone()),
-    ];
+    let cover = flow.cover;
     flow.label(words::DETAILS, column, top + 7_500, LABEL, Align::Left);
     let mut y = top + 12_500;
-    for (label, value) in rows {
+    for (label, value) in &cover.facts {
         y += TEXT.leading() + 1_000;
         let baseline = y - TEXT.size * 38 / 100;
         flow.label(label, column, baseline, Style { tint: MUTED, ..TEXT }, Align::Left);
         let taken = flow.shaping.run(label, TEXT.weight).width_at(TEXT.size) + 8_000;
         let rest = (column.0 + taken, column.1 - taken);
-        flow.foreign(&value, rest, baseline, TEXT, Align::Right);
+        flow.foreign(value, rest, baseline, TEXT, Align::Right);
     }
     y
 }
 
-/// What is due, until when, and how it is paid.
+/// The figure that matters most, and what is said about it.
 fn panel(flow: &mut Flow<'_>) {
-    let document = flow.document;
-    let due = document.draft.amount_due;
-    let (sentence, details): (String, &[String]) = match &document.header.payment {
-        PaymentTerms::NothingDue => (words::NOTHING_DUE.to_owned(), &[]),
-        PaymentTerms::StoredMethod { label } => (words::stored_method(label), &[]),
-        PaymentTerms::BankTransfer { details } => (words::BANK_TRANSFER.to_owned(), details),
-    };
+    let panel = &flow.cover.panel;
     let pad = 14_000;
     let left = flow.width() * 45 / 100;
     let right = (MARGIN + left, flow.width() - left - pad);
-    let mut paragraphs = flow.lines(&sentence, TEXT, right.1, 3);
-    for line in details.iter().take(ADDRESS_LINES) {
+    let mut paragraphs = flow.lines(&panel.sentence, TEXT, right.1, 3);
+    for line in panel.details.iter().take(ADDRESS_LINES) {
         paragraphs.extend(flow.lines(line, TEXT, right.1, 2));
     }
     let count = i64::try_from(paragraphs.len()).unwrap_or(0);
@@ -129,19 +113,13 @@ fn panel(flow: &mut Flow<'_>) {
     flow.canvas.rounded([MARGIN, top, flow.width(), height], 7_000, flow.tinted(8));
 
     let column = (MARGIN + pad, left - 2 * pad);
-    flow.label(words::AMOUNT_DUE, column, top + pad + 6_000, LABEL, Align::Left);
+    flow.label(panel.label, column, top + pad + 6_000, LABEL, Align::Left);
     let style = Style::bold(18_000, flow.accent);
-    let amount = figures::money(due);
-    let width = flow.shaping.run(&amount, style.weight).width;
+    let width = flow.shaping.run(&panel.figure, style.weight).width;
     let size = if width > 0 { style.size.min(column.1 * 1000 / width) } else { style.size };
-    flow.label(&amount, column, top + pad + 26_000, Style { size, ..style }, Align::Left);
+    flow.label(&panel.figure, column, top + pad + 26_000, Style { size, ..style }, Align::Left);
 
-    let label = if due.is_positive() {
-        words::due(document.header.due_on)
-    } else {
-        words::PAYMENT.to_owned()
-    };
-    flow.label(&label, right, top + pad + 6_000, LABEL, Align::Left);
+    flow.label(&panel.about, right, top + pad + 6_000, LABEL, Align::Left);
     let mut y = top + pad + 11_000;
     for run in paragraphs {
         y += TEXT.leading();

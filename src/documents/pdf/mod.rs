@@ -1,4 +1,4 @@
-//! Invoices as PDF.
+//! Documents as PDF.
 //!
 //! `printpdf` makes the pages; what it lacks is here: shaping, line breaks, tables over several
 //! pages, small fonts and the same bytes every time. Layout is computed in whole milli-points, so
@@ -6,11 +6,15 @@
 
 mod assemble;
 mod canvas;
+mod cover;
+mod credit_note;
 mod flow;
 mod fonts;
 mod head;
 mod hints;
+mod invoice;
 mod logo;
+mod receipt;
 mod sections;
 mod shaping;
 mod table;
@@ -18,7 +22,10 @@ mod wrap;
 
 use std::path::PathBuf;
 
+use crate::domain::document::Document;
 use crate::domain::invoice::InvoiceDocument;
+use cover::Cover;
+use flow::Flow;
 use fonts::FontSet;
 use logo::Logo;
 use shaping::Shaping;
@@ -103,7 +110,7 @@ pub struct RenderedPdf {
     pub pages: u32,
 }
 
-/// Renders invoices. Made once for a batch; [`Renderer::render`] can be called by many threads.
+/// Renders documents. Made once for a batch; many threads can use it.
 pub struct Renderer {
     shaping: Shaping,
     logo: Option<Logo>,
@@ -131,10 +138,34 @@ impl Renderer {
     /// # Errors
     /// A font cannot be cut down to the glyphs used.
     pub fn render(&self, document: &InvoiceDocument) -> Result<RenderedPdf, PdfError> {
-        let mut flow = flow::Flow::new(&self.shaping, self.paper, self.accent, document);
+        self.typeset(&invoice::cover(document), |flow| invoice::draw(flow, document))
+    }
+
+    /// One receipt or credit note; as with an invoice, the bytes depend on it and the style alone.
+    ///
+    /// # Errors
+    /// A font cannot be cut down to the glyphs used.
+    pub fn render_document(&self, document: &Document) -> Result<RenderedPdf, PdfError> {
+        match document {
+            Document::Receipt(receipt) => {
+                self.typeset(&receipt::cover(receipt), |flow| receipt::draw(flow, receipt))
+            }
+            Document::CreditNote(note) => {
+                self.typeset(&credit_note::cover(note), |flow| credit_note::draw(flow, note))
+            }
+        }
+    }
+
+    /// A document with this frame; `body` draws what follows the head.
+    fn typeset(
+        &self,
+        cover: &Cover<'_>,
+        body: impl FnOnce(&mut Flow<'_>),
+    ) -> Result<RenderedPdf, PdfError> {
+        let mut flow = Flow::new(&self.shaping, self.paper, self.accent, cover);
         head::draw(&mut flow, self.logo.as_ref());
-        sections::draw(&mut flow);
+        body(&mut flow);
         let drawn = flow.finish();
-        assemble::assemble(drawn, &self.shaping.fonts, self.logo.as_ref(), self.paper, document)
+        assemble::assemble(drawn, &self.shaping.fonts, self.logo.as_ref(), self.paper, cover)
     }
 }

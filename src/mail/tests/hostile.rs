@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::{MailFacts, Occasion, Templates, compose, samples};
+use super::super::templates::{Enclosed, Rendered};
+use super::super::{MailFacts, Notice, Occasion, Templates, compose, samples};
 use super::{composed, header_names, headers};
 use crate::domain::invoice::PaymentTerms;
 
@@ -122,6 +123,115 @@ fn html_shows_markup_as_text() {
         .unwrap();
     assert!(!rendered.html.contains("<script>"));
     assert!(rendered.text.contains("<script>"));
+}
+
+/// Every sample with one link in every place that takes one.
+fn with_link(link: &str) -> Vec<MailFacts> {
+    let mut all = samples::all();
+    for facts in &mut all {
+        match &mut facts.occasion {
+            Occasion::PaymentFailed { pay_link: place, .. }
+            | Occasion::Notice(
+                Notice::PaymentReminder { pay_link: place, .. }
+                | Notice::Uncollectible { pay_link: place, .. }
+                | Notice::PaymentMethod { link: place, .. }
+                | Notice::Alert { link: place, .. }
+                | Notice::Paused { link: place, .. }
+                | Notice::RechargeStopped { link: place, .. },
+            ) => *place = Some(link.to_owned()),
+            _ => {}
+        }
+    }
+    all
+}
+
+fn rendered(facts: &MailFacts) -> Rendered {
+    let facts = facts.clone().cleaned();
+    Templates::load(None).unwrap().render(&facts, &Enclosed::default()).unwrap()
+}
+
+#[test]
+fn links_lead_to_pages_of_the_web_only() {
+    for bad in [
+        "javascript:alert(1)",
+        "JavaScript:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "//evil.example/",
+        "https://",
+        "https://\"onmouseover=\"alert(1)",
+        "https://pay.example/\" onclick=\"alert(1)",
+        "https://pay.example/'><script>alert(1)</script>",
+        "https://pay.example/ and more",
+        "https://pay.example/\nBcc: victim@example.com",
+        "https://pay.example/\u{202E}gpj",
+        " https://pay.example/",
+        "",
+        &format!("https://pay.example/{}", "x".repeat(3_000)),
+    ] {
+        for facts in with_link(bad) {
+            let mail = rendered(&facts);
+            assert!(!mail.html.contains("<a "), "{bad:?} in\n{}", mail.html);
+            assert!(!mail.text.contains("://") && !mail.text.contains("script:"), "{}", mail.text);
+        }
+    }
+}
+
+#[test]
+fn links_are_escaped_once_and_never_cut() {
+    let link = format!("https://pay.example/i?a=1&b=<>{}#{{{{ 7 }}}}", "x".repeat(900));
+    let link = link.replace("<>", "%3C%3E");
+    let mut shown = 0;
+    for facts in with_link(&link) {
+        let mail = rendered(&facts);
+        if mail.html.contains("<a ") {
+            let escaped = link.replace('&', "&amp;").replace('/', "&#x2f;");
+            assert!(mail.html.contains(&format!("href=\"{escaped}\"")), "{}", mail.html);
+            assert!(mail.text.lines().any(|line| line.ends_with(&format!(": {link}"))));
+            shown += 1;
+        }
+    }
+    assert!(shown > 20, "{shown}");
+}
+
+// F76, F86
+#[test]
+fn hostile_texts_stay_texts_in_notices() {
+    for text in HOSTILE {
+        let long = text.repeat(1_000);
+        for text in [text, &long] {
+            for mut facts in samples::all() {
+                let Occasion::Notice(notice) = &mut facts.occasion else { continue };
+                match notice {
+                    Notice::PaymentReminder { invoice, .. }
+                    | Notice::Uncollectible { invoice, .. } => {
+                        text.clone_into(&mut invoice.number);
+                    }
+                    Notice::CreditNote { number, corrects, reason, .. } => {
+                        for place in [number, corrects, reason] {
+                            text.clone_into(place);
+                        }
+                    }
+                    Notice::Refunded { number, label, .. } => {
+                        for place in [number, label] {
+                            text.clone_into(place);
+                        }
+                    }
+                    Notice::PaymentMethod { label, .. } => *label = Some(text.to_owned()),
+                    Notice::Alert { rule, project, .. } => {
+                        text.clone_into(rule);
+                        *project = Some(text.to_owned());
+                    }
+                    Notice::Paused { unpaid: Some(unpaid), .. } => {
+                        text.clone_into(&mut unpaid.number);
+                    }
+                    Notice::RechargeStopped { reason, .. } => text.clone_into(reason),
+                    _ => {}
+                }
+                assert!(!rendered(&facts).html.contains("<script>"));
+                assert_unbroken(&facts);
+            }
+        }
+    }
 }
 
 // F76

@@ -7,7 +7,7 @@ use super::super::{Attachment, ComposeError, Occasion, Templates, compose, sampl
 use super::{composed, header_names, headers};
 use crate::mail::compose::MAX_ATTACHED_BYTES;
 
-fn text_of(facts: &crate::mail::MailFacts) -> String {
+pub(super) fn text_of(facts: &crate::mail::MailFacts) -> String {
     let attached = facts.attachments.iter().map(|file| file.file_name.clone()).collect();
     let enclosed = Enclosed { attached, omitted: Vec::new() };
     let rendered = Templates::load(None).unwrap().render(facts, &enclosed).unwrap();
@@ -48,6 +48,11 @@ fn a_receipt_of_bought_credits() {
 }
 
 #[test]
+fn a_receipt_of_credits_bought_automatically() {
+    insta::assert_snapshot!(text_of(&samples::receipt_of_automatic_purchase()));
+}
+
+#[test]
 fn a_failed_payment() {
     insta::assert_snapshot!(text_of(&samples::payment_failed("2026-11-04".parse().ok())));
 }
@@ -64,19 +69,44 @@ fn a_whole_message() {
     insta::assert_snapshot!(text);
 }
 
-/// Text and HTML state the same figures, dates and texts.
+/// Text and HTML state the same: every word of the text is in the HTML, and links are buttons there.
 #[test]
 fn html_says_what_the_text_says() {
     let templates = Templates::load(None).unwrap();
     for facts in samples::all() {
         let rendered = templates.render(&facts, &Enclosed::default()).unwrap();
-        let plain = words(&rendered.html.split_once("<body").unwrap().1.replace("<br>", " "));
-        for word in rendered.text.split_whitespace().filter(|w| w.contains(char::is_numeric)) {
-            let word = word.trim_matches(['.', ',', '(', ')']);
-            assert!(plain.contains(word), "{word:?} is missing in\n{plain}");
+        let body = rendered.html.split_once("<body").unwrap().1.replace("<br>", " ");
+        let plain = squeezed(&unescaped(&words(&body)));
+        let text = squeezed(&rendered.text);
+        for paragraph in rendered.text.split("\n\n").filter(|text| !text.starts_with("  ")) {
+            let sentence = squeezed(paragraph.split("https://").next().unwrap());
+            let sentence = sentence.trim_end_matches(": ").trim_end_matches(':');
+            assert!(plain.contains(sentence), "{sentence:?} is missing in\n{plain}");
+        }
+        for word in text.split_whitespace() {
+            if word.starts_with("https://") {
+                let button = format!("href=\"{}\"", escaped(word));
+                assert!(body.contains(&button), "{button} is missing in\n{body}");
+            } else {
+                let word = word.trim_end_matches(':');
+                assert!(plain.contains(word), "{word:?} is missing in\n{plain}");
+            }
         }
         assert!(plain.contains(&facts.support) && plain.contains(&facts.seller));
+        assert_eq!(text.contains("https://"), body.contains("<a "), "{text}");
     }
+}
+
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn unescaped(html: &str) -> String {
+    html.replace("&#x27;", "'").replace("&#x2f;", "/").replace("&amp;", "&")
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('/', "&#x2f;")
 }
 
 /// HTML without its tags.
@@ -86,7 +116,10 @@ fn words(html: &str) -> String {
     for c in html.chars() {
         match c {
             '<' => is_tag = true,
-            '>' => is_tag = false,
+            '>' => {
+                is_tag = false;
+                text.push(' ');
+            }
             c if !is_tag => text.push(c),
             _ => {}
         }

@@ -3,6 +3,7 @@
 mod delivery;
 mod hostile;
 mod letters;
+mod notices;
 
 use super::{Composed, MailFacts, Templates, compose};
 

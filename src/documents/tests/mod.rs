@@ -1,6 +1,8 @@
 //! Documents as a whole: the same bytes again, text that can be read back, hostile input.
 //! `pdftotext` (poppler-utils) and `qpdf` must be installed.
 
+mod issued;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -1,5 +1,7 @@
 //! Sample facts: every branch of the default templates, for `doctor` and for tests.
 
+pub(crate) mod notices;
+
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::facts::{
@@ -25,10 +27,14 @@ fn day(year: i32, month: u32, day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default()
 }
 
+fn october() -> Cycle {
+    Cycle::of_date(day(2026, 10, 1))
+}
+
 fn invoice() -> InvoiceFacts {
     InvoiceFacts {
         number: "INV-2026-000001".to_owned(),
-        cycle: Cycle::of_date(day(2026, 10, 1)),
+        cycle: october(),
         total: usd(123_450),
         prepaid: usd(10_000),
         amount_due: usd(113_450),
@@ -67,17 +73,22 @@ pub(crate) fn invoice_mail(payment: PaymentTerms) -> MailFacts {
         "mail-invoice-1",
         Occasion::Invoice { invoice: invoice(), payment, credits: Some(statement) },
     );
-    for (name, content_type, bytes) in [
-        ("INV-2026-000001.pdf", "application/pdf", &b"%PDF-1.7\n%%EOF\n"[..]),
-        ("INV-2026-000001.csv", "text/csv", &b"number,total\r\nINV-2026-000001,1234.50\r\n"[..]),
+    attach(&mut facts, "INV-2026-000001");
+    facts
+}
+
+/// A document goes with the mail, as PDF and as CSV.
+fn attach(facts: &mut MailFacts, number: &str) {
+    for (extension, content_type, bytes) in [
+        ("pdf", "application/pdf", &b"%PDF-1.7\n%%EOF\n"[..]),
+        ("csv", "text/csv", &b"number,total\r\nINV-2026-000001,1234.50\r\n"[..]),
     ] {
         facts.attachments.push(Attachment {
-            file_name: name.to_owned(),
+            file_name: format!("{number}.{extension}"),
             content_type: content_type.to_owned(),
             bytes: bytes.to_vec(),
         });
     }
-    facts
 }
 
 /// An invoice that the stored card pays.
@@ -130,7 +141,18 @@ pub(crate) fn receipt_of_purchase(usable_until: Option<NaiveDate>) -> MailFacts 
         bought: credits(1_000),
         usable_until,
     };
-    receipt_for(PaidFor::Purchase(purchase), usd(100_000))
+    let mut facts = receipt_for(PaidFor::Purchase(purchase), usd(100_000));
+    attach(&mut facts, "RCT-2026-000007");
+    facts
+}
+
+/// The receipt of credits that were bought automatically.
+pub(crate) fn receipt_of_automatic_purchase() -> MailFacts {
+    let mut facts = receipt_of_purchase(Some(day(2027, 11, 30)));
+    if let Occasion::Receipt { paid_for: PaidFor::Purchase(purchase), .. } = &mut facts.occasion {
+        purchase.automatic = true;
+    }
+    facts
 }
 
 fn receipt_for(paid_for: PaidFor, amount: Money) -> MailFacts {
@@ -150,14 +172,15 @@ pub(crate) fn payment_failed(next_attempt_on: Option<NaiveDate>) -> MailFacts {
             what_to_do: "Please make sure the card can be charged, or add another payment method."
                 .to_owned(),
             next_attempt_on,
-            pay_link: None,
+            pay_link: next_attempt_on
+                .map(|_| "https://pay.example/invoice?org=acme&to=2026-11".to_owned()),
         },
     )
 }
 
 /// All samples.
 pub(crate) fn all() -> Vec<MailFacts> {
-    vec![
+    let mut all = vec![
         invoice_by_card(),
         invoice_by_transfer(),
         invoice_settled(),
@@ -165,7 +188,10 @@ pub(crate) fn all() -> Vec<MailFacts> {
         receipt(),
         receipt_of_purchase(Some(day(2027, 11, 30))),
         receipt_of_purchase(None),
+        receipt_of_automatic_purchase(),
         payment_failed(Some(day(2026, 11, 4))),
         payment_failed(None),
-    ]
+    ];
+    all.extend(notices::all());
+    all
 }
