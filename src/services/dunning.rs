@@ -8,7 +8,7 @@ use super::consequences::Consequences;
 use super::{ServiceError, no_organization, notices, pay_pages};
 use crate::app::App;
 use crate::domain::dunning::Calendar;
-use crate::domain::invoice::InvoiceStatus;
+use crate::domain::invoice::{InvoiceDocument, InvoiceStatus, PaymentTerms};
 use crate::domain::organization::Organization;
 use crate::domain::payment::ChargeState;
 use crate::mail::{InvoiceFacts, Notice};
@@ -108,12 +108,15 @@ async fn remind(
         .await?
         .ok_or_else(|| no_organization(&row.organization))?;
     let organization = &stored.organization;
-    let (facts, left) = (facts(tx, invoice).await?, invoice.outstanding()?);
+    let document = document(tx, invoice).await?;
+    let payment = document.header.payment.clone();
+    let by_transfer = matches!(payment, PaymentTerms::BankTransfer { .. });
     let notice = Notice::PaymentReminder {
-        invoice: facts,
-        outstanding: left,
+        invoice: InvoiceFacts::of(&document),
+        outstanding: invoice.outstanding()?,
+        payment,
         next_attempt_on: next_attempt_on(app, tx, organization, &invoice.id).await?,
-        pause_on: pause_on(app, organization, row),
+        pause_on: if by_transfer { None } else { pause_on(app, organization, row) },
         pay_link: pay_pages::pay_link(app, tx, invoice).await?,
     };
     let key = format!("reminder-{}-{}", invoice.id, row.stage);
@@ -122,7 +125,7 @@ async fn remind(
     Ok(Consequences::mails(mails))
 }
 
-async fn facts(tx: &mut Tx, invoice: &Row) -> Result<InvoiceFacts, ServiceError> {
+async fn document(tx: &mut Tx, invoice: &Row) -> Result<InvoiceDocument, ServiceError> {
     let document = invoices::document(tx, &invoice.organization, &invoice.id).await?;
     let document = document.ok_or_else(|| {
         ServiceError::Refused(format!(
@@ -130,7 +133,7 @@ async fn facts(tx: &mut Tx, invoice: &Row) -> Result<InvoiceFacts, ServiceError>
             invoice.id
         ))
     })?;
-    Ok(InvoiceFacts::of(&document.document()?))
+    Ok(document.document()?)
 }
 
 /// The day the organization is paused on, if it is.
@@ -203,7 +206,7 @@ async fn give_up(
     dunning::end(tx, id, &invoice.id, "given_up").await?;
     let pause = app.calendar().pause;
     let notice = Notice::Uncollectible {
-        invoice: facts(tx, invoice).await?,
+        invoice: InvoiceFacts::of(&document(tx, invoice).await?),
         outstanding: invoice.outstanding()?,
         paused: pause,
         pay_link: pay_pages::pay_link(app, tx, invoice).await?,

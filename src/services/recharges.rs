@@ -206,10 +206,12 @@ pub async fn failed(
     recharges::ended(tx, id, failures, "stopped").await?;
     let history = History::load(tx).await?;
     let package = history.in_force(now).catalog.package(&recharge.package, organization.currency);
+    let stored = organizations::get(tx, id).await?.ok_or_else(|| no_organization(id))?;
     let notice = Notice::RechargeStopped {
         credits: package.map_or(Credits::ZERO, |(package, _)| package.credits),
         reason: sentence(why),
-        at: now,
+        stopped_on: now.with_timezone(&organization.zone).date_naive(),
+        available: credits::balance_of(app, tx, &stored).await?.available,
         link: super::pay_pages::method_link(app, tx, id).await?,
     };
     // Told once each time they stop: turning them on again begins a new count.

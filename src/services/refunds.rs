@@ -141,7 +141,8 @@ async fn paid_out(app: &App, tx: &mut Tx, refund: &Refund) -> Result<Consequence
         },
     };
     let organization = &stored.organization;
-    let notice = Notice::Refunded { number, amount, label };
+    let refunded_on = now.with_timezone(&organization.zone).date_naive();
+    let notice = Notice::Refunded { number, amount, refunded_on, label };
     let key = format!("refunded-{}", refund.id);
     let mails =
         notices::tell(tx, organization, &organization.billing_emails, &key, notice, now).await?;

@@ -3,6 +3,7 @@
 
 use super::{LEASE, StepError, mail_steps};
 use crate::app::App;
+use crate::documents::csv::document::render_document_csv;
 use crate::documents::files::store_batch;
 use crate::domain::credits::Credits;
 use crate::domain::document::{CreditNote, Document};
@@ -67,7 +68,7 @@ async fn render(
     let park = |problem: String| StepError::Park(format!("document {}: {problem}", row.number));
     let renderer = app.renderer().map_err(|error| StepError::Park(format!("{error:#}")))?;
     let copy = document.clone();
-    let pdf = tokio::task::spawn_blocking(move || shim(&renderer, &copy))
+    let pdf = tokio::task::spawn_blocking(move || renderer.render_document(&copy))
         .await
         .map_err(|error| park(error.to_string()))?
         .map_err(|error| park(error.to_string()))?;
@@ -79,7 +80,7 @@ async fn render(
             "no font has some characters of this document"
         );
     }
-    let csv = serde_json::to_vec(document).map_err(|error| park(error.to_string()))?;
+    let csv = render_document_csv(document).map_err(|error| park(error.to_string()))?;
     let made = |kind: &str, bytes: Vec<u8>| {
         let artifact = Artifact {
             organization: row.organization.clone(),
@@ -130,16 +131,5 @@ fn notice(note: &CreditNote) -> Result<Notice, ServiceError> {
         settled: note.settled.clone(),
         returned: total(&note.returned)?,
         taken_back: total(&note.taken_back)?,
-    })
-}
-
-fn shim(
-    _: &crate::documents::pdf::Renderer,
-    document: &Document,
-) -> Result<crate::documents::pdf::RenderedPdf, serde_json::Error> {
-    Ok(crate::documents::pdf::RenderedPdf {
-        bytes: serde_json::to_vec(document)?,
-        missing: Default::default(),
-        pages: 1,
     })
 }
