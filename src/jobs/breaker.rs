@@ -1,5 +1,8 @@
-//! Whether the payment provider answers: after some unclear answers in a row it is left alone for a while,
-//! so that a day without it costs neither a storm nor a single mail (F73).
+//! Whether the payment provider answers: after some questions in a row without an answer it is left alone for
+//! a while, so that a day without it costs neither a storm nor a single mail (F73).
+//!
+//! Only look-ups tell that it is down: they change nothing, and one is asked before and after every send. A
+//! charge whose answer is lost may be that charge's own trouble.
 
 use chrono::Duration;
 
@@ -9,7 +12,7 @@ use crate::payments::GatewayError;
 use crate::storage::provider::{self, Health};
 use crate::storage::steps::Step;
 
-/// Unclear answers in a row after which it is left alone.
+/// Look-ups in a row without an answer after which it is left alone.
 const MOST_FAILURES: i64 = 5;
 /// The first pause; each further failure doubles it.
 const FIRST_PAUSE: Duration = Duration::minutes(2);
@@ -43,7 +46,7 @@ pub async fn refuse_while_down(app: &App, step: &Step) -> Result<(), StepError> 
     }
 }
 
-/// Notes how a question was answered. Declines and refusals are answers. What cannot be noted is not: the
+/// Notes how a look-up was answered. Declines and refusals are answers. What cannot be noted is not: the
 /// provider is then asked a little more often than it need be.
 pub async fn note(app: &App, error: Option<&GatewayError>) {
     if let Err(error) = try_note(app, error).await {

@@ -31,7 +31,9 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     };
     breaker::refuse_while_down(app, step).await?;
     // Asked before every send, the first too: after a restored backup the provider may know the key (F71).
-    match bounded(app, app.gateway.lookup(&charge.request)).await {
+    let known = bounded(app, app.gateway.lookup(&charge.request)).await;
+    breaker::note(app, known.as_ref().err()).await;
+    match known {
         Ok(Some(outcome)) if outcome.state() == charge.state => wait(app, step, &charge).await,
         Ok(Some(outcome)) => settle(app, step, &charge, &outcome).await,
         Ok(None) if pay_pages::is_hosted(&charge.request.payment_method) => {
@@ -146,12 +148,10 @@ async fn bounded<T>(
     call: impl Future<Output = Result<T, GatewayError>>,
 ) -> Result<T, GatewayError> {
     let limit = StdDuration::from_secs(u64::from(app.config.payments.timeout_s));
-    let answer = match tokio::time::timeout(limit, call).await {
+    match tokio::time::timeout(limit, call).await {
         Ok(answer) => answer,
         Err(_) => Err(GatewayError::Unclear(format!("no answer within {} s", limit.as_secs()))),
-    };
-    breaker::note(app, answer.as_ref().err()).await;
-    answer
+    }
 }
 
 async fn settle(

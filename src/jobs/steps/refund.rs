@@ -33,7 +33,9 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let request = refunds::request(&mut tx, &refund).await?;
     drop(tx);
     breaker::refuse_while_down(app, step).await?;
-    match bounded(app, app.gateway.lookup_refund(&request)).await {
+    let known = bounded(app, app.gateway.lookup_refund(&request)).await;
+    breaker::note(app, known.as_ref().err()).await;
+    match known {
         Ok(Some(RefundOutcome::Pending { .. })) if refund.state == "pending" => {
             let mut tx = app.db.write().await?;
             steps::release(&mut tx, step, app.clock.now() + PENDING_AFTER, None).await?;
@@ -84,12 +86,10 @@ async fn bounded<T>(
     call: impl Future<Output = Result<T, GatewayError>>,
 ) -> Result<T, GatewayError> {
     let limit = StdDuration::from_secs(u64::from(app.config.payments.timeout_s));
-    let answer = match tokio::time::timeout(limit, call).await {
+    match tokio::time::timeout(limit, call).await {
         Ok(answer) => answer,
         Err(_) => Err(GatewayError::Unclear(format!("no answer within {} s", limit.as_secs()))),
-    };
-    breaker::note(app, answer.as_ref().err()).await;
-    answer
+    }
 }
 
 async fn settle(
