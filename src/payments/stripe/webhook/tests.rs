@@ -1,0 +1,1 @@
+//! Notifications, honest and forged.
