@@ -17,6 +17,7 @@ pub mod journal;
 pub mod manual;
 pub mod sandbox;
 pub mod stripe;
+pub mod stripe_rehearsal;
 
 pub use journal::{Journal, JournalError, JournalRecord};
 pub use manual::Manual;
