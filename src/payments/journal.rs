@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::money::Money;
-use crate::domain::payment::{ChargeOutcome, ChargeRequest};
+use crate::domain::payment::{ChargeOutcome, ChargeRequest, RefundOutcome, RefundRequest};
 
 /// One accepted request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,19 @@ pub struct JournalRecord {
     pub reference: String,
     /// What came of it; none: the request got lost before the provider acted.
     pub outcome: Option<ChargeOutcome>,
+    /// Where it gives money back: of which charge, and what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refund: Option<JournalRefund>,
+}
+
+/// What a record of a refund tells beside its own amount and key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JournalRefund {
+    /// Key of the charge that took the money.
+    pub charge: String,
+    /// What came of it.
+    pub outcome: RefundOutcome,
 }
 
 impl JournalRecord {
@@ -48,6 +61,31 @@ impl JournalRecord {
             organization: request.organization.clone(),
             reference: request.reference.clone(),
             outcome,
+            refund: None,
+        }
+    }
+
+    /// The record of a refund with its outcome.
+    #[must_use]
+    pub fn of_refund(request: &RefundRequest, outcome: RefundOutcome) -> Self {
+        Self {
+            key: request.key.clone(),
+            request_hash: request.request_hash(),
+            amount: request.amount,
+            reference: request.reference.clone(),
+            refund: Some(JournalRefund { charge: request.charge.key.clone(), outcome }),
+            ..Self::of(&request.charge, None)
+        }
+    }
+
+    /// Minor units that this record gives back of a charge.
+    fn gives_back(&self, charge: &str) -> i64 {
+        let failed = |outcome: &RefundOutcome| matches!(outcome, RefundOutcome::Failed { .. });
+        match &self.refund {
+            Some(refund) if refund.charge == charge && !failed(&refund.outcome) => {
+                self.amount.minor()
+            }
+            _ => 0,
         }
     }
 }
@@ -76,14 +114,16 @@ pub enum JournalError {
     },
 }
 
+/// Latest record of each key, with the offset it ends at.
+type Latest = HashMap<String, (JournalRecord, u64)>;
+
 /// What the file says, as far as it was read.
 #[derive(Debug)]
 struct Tail {
     file: File,
     /// Up to here the file was read; always the end of a line.
     offset: u64,
-    /// Latest record of each key, with the offset it ends at.
-    latest: HashMap<String, (JournalRecord, u64)>,
+    latest: Latest,
 }
 
 /// How much of the file is on the disk for certain. A handle of its own, so that a sync does not
@@ -135,6 +175,28 @@ impl Journal {
         key: &str,
         decide: impl FnOnce(Option<&JournalRecord>) -> Option<JournalRecord>,
     ) -> Result<(Option<JournalRecord>, bool), JournalError> {
+        self.one_step(key, |latest| decide(latest.get(key).map(|(record, _)| record)))
+    }
+
+    /// As [`Self::once`], for a refund: shows also how many minor units of the charge went back so
+    /// far.
+    pub fn once_refunded(
+        &self,
+        key: &str,
+        charge: &str,
+        decide: impl FnOnce(Option<&JournalRecord>, i64) -> Option<JournalRecord>,
+    ) -> Result<(Option<JournalRecord>, bool), JournalError> {
+        self.one_step(key, |latest| {
+            let back = latest.values().map(|(record, _)| record.gives_back(charge));
+            decide(latest.get(key).map(|(record, _)| record), back.sum())
+        })
+    }
+
+    fn one_step(
+        &self,
+        key: &str,
+        decide: impl FnOnce(&Latest) -> Option<JournalRecord>,
+    ) -> Result<(Option<JournalRecord>, bool), JournalError> {
         let (standing, new) = {
             let mut tail = lock(&self.tail);
             tail.file.lock().map_err(|source| self.io(source))?;
@@ -171,10 +233,10 @@ impl Journal {
         &self,
         tail: &mut Tail,
         key: &str,
-        decide: impl FnOnce(Option<&JournalRecord>) -> Option<JournalRecord>,
+        decide: impl FnOnce(&Latest) -> Option<JournalRecord>,
     ) -> Result<(Option<(JournalRecord, u64)>, bool), JournalError> {
         self.catch_up(tail)?;
-        let Some(record) = decide(tail.latest.get(key).map(|(record, _)| record)) else {
+        let Some(record) = decide(&tail.latest) else {
             return Ok((tail.latest.get(key).cloned(), false));
         };
         let mut line = serde_json::to_vec(&record).map_err(|e| self.io(e.into()))?;
@@ -311,6 +373,16 @@ mod tests {
         journal.once("a", |_| Some(record("a"))).unwrap();
         assert_eq!(Journal::open(&path).unwrap().records().unwrap(), [record("a")]);
         assert_eq!(std::fs::read(&path).unwrap().last(), Some(&b'\n'));
+    }
+
+    #[test]
+    fn records_from_before_there_were_refunds_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let line = br#"{"key":"a","request_hash":"h","amount":{"amount":"1.00","currency":"USD"},"method":"pm_sandbox_ok","organization":"acme","reference":"R","outcome":null}"#;
+        File::create(&path).unwrap().write_all(&[line, b"\n".as_slice()].concat()).unwrap();
+        let records = Journal::open(&path).unwrap().records().unwrap();
+        assert_eq!(serde_json::to_vec(&records[0]).unwrap(), line);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub mod sandbox;
 pub mod stripe;
 pub mod stripe_rehearsal;
 
-pub use journal::{Journal, JournalError, JournalRecord};
+pub use journal::{Journal, JournalError, JournalRecord, JournalRefund};
 pub use manual::Manual;
 pub use sandbox::Sandbox;
 pub use stripe::{Stripe, StripeSettings};
