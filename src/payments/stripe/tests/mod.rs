@@ -50,7 +50,7 @@ impl Rehearsed {
 
     /// A gateway that does not wait long.
     pub(super) fn hasty(&self) -> Stripe {
-        let timeout = Duration::from_millis(400);
+        let timeout = Duration::from_millis(1_500);
         Stripe::new(StripeSettings { timeout, ..settings(self.0.base_url()) }).unwrap()
     }
 }
