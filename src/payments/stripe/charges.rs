@@ -42,7 +42,11 @@ impl Stripe {
             .with("description", &request.reference);
         match self.client.post(INTENTS, &form, Some(&request.key)).await {
             Ok(reply) => self.settled(reply, request).await,
-            Err(Failure::Refused(refusal)) => declined(refusal, request, customer.is_some()),
+            Err(Failure::Refused(refusal)) => {
+                let is_gone = refusal.is_about_method()
+                    && !self.belongs(method, customer.as_deref()).await.map_err(before_sending)?;
+                declined(refusal, request, is_gone)
+            }
             Err(Failure::Lost(error)) => Err(error),
         }
     }
@@ -172,11 +176,9 @@ fn before_sending(error: GatewayError) -> GatewayError {
 fn declined(
     refusal: Refusal,
     request: &ChargeRequest,
-    has_customer: bool,
+    is_gone: bool,
 ) -> Result<ChargeOutcome, GatewayError> {
-    let missing = refusal.misses("payment_method")
-        || refusal.misses("customer")
-        || (!has_customer && refusal.is_about_method());
+    let missing = is_gone || refusal.misses("payment_method") || refusal.misses("customer");
     if missing {
         return Ok(ChargeOutcome::Declined {
             provider_id: None,

@@ -28,6 +28,16 @@ impl Stripe {
         Ok(customer)
     }
 
+    /// Does a method still belong to this customer? Asked afresh, whatever is remembered.
+    pub(super) async fn belongs(
+        &self,
+        method: &str,
+        customer: Option<&str>,
+    ) -> Result<bool, GatewayError> {
+        let owner = self.stored(method).await?.and_then(|it| reference_in(&it, "customer"));
+        Ok(owner.is_some() && owner.as_deref() == customer)
+    }
+
     pub(super) async fn method_details(
         &self,
         token: &str,

@@ -79,8 +79,9 @@ fn refused(refusal: &answers::Refusal) -> Option<RefundOutcome> {
     let code = refusal.code.as_deref().unwrap_or_default();
     let message = match code {
         "charge_already_refunded" => "The payment was already given back as a whole.",
-        "charge_disputed" => "The bank already takes the payment back: a dispute is open.",
-        "refund_disputed_payment" => "The bank already takes the payment back: a dispute is open.",
+        "charge_disputed" | "refund_disputed_payment" => {
+            "The bank already takes the payment back: a dispute is open."
+        }
         "" | "amount_too_large" if refusal.param.as_deref() == Some("amount") => {
             "It is more than is left of the payment; look at its other refunds in the dashboard."
         }

@@ -77,8 +77,12 @@ pub fn verify_and_read(
 pub fn signature(secret: &Secret, at: DateTime<Utc>, body: &[u8]) -> Option<String> {
     let at = at.timestamp().to_string();
     let code = keyed(secret, &at, body)?.finalize().into_bytes();
-    let hex: String = code.iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("t={at},v1={hex}"))
+    Some(format!("t={at},v1={}", hex(&code)))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |bits: u8| char::from_digit(u32::from(bits), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn keyed(secret: &Secret, at: &str, body: &[u8]) -> Option<Hmac<Sha256>> {

@@ -50,7 +50,7 @@ impl Delivery {
 }
 
 /// A client that never needs TLS: it talks to this machine only.
-fn plain_http() -> Result<reqwest::Client, &'static str> {
+pub(super) fn plain_http() -> Result<reqwest::Client, &'static str> {
     let broken = "TLS cannot be set up";
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)

@@ -145,6 +145,7 @@ impl Rehearsal {
     }
 
     /// Adds a fault. False: too many wait already, or it would never happen.
+    #[must_use]
     pub fn script(&self, script: Script) -> bool {
         self.shared.state().faults.add(script)
     }

@@ -21,7 +21,7 @@ pub(super) fn checkout(state: &State, id: &str) -> Option<String> {
     }
     let button = if is_payment { "Pay" } else { "Save" };
     let options: String =
-        CARDS.iter().map(|card| format!("<option>{}</option>", card.name)).collect();
+        CARDS.iter().flat_map(|card| ["<option>", card.name, "</option>"]).collect();
     let form = format!(
         "<form method=\"post\"><select name=\"card\">{options}</select> \
          <button>{button}</button></form>"
