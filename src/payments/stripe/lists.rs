@@ -16,7 +16,7 @@ pub(super) const ORGANIZATION: &str = "monthend_organization";
 pub(super) const REFERENCE: &str = "monthend_reference";
 
 /// Most pages that are read, of a hundred objects each, newest first.
-const MOST_PAGES: usize = 10;
+pub(super) const MOST_PAGES: usize = 10;
 
 impl Stripe {
     /// The objects of a list that carry this key. Stops after the page that has one: two of the same
@@ -27,8 +27,19 @@ impl Stripe {
         narrowed: (&str, &str),
         key: &str,
     ) -> Result<Vec<Value>, Failure> {
+        self.listed_within(MOST_PAGES, path, narrowed, key).await
+    }
+
+    /// As [`Self::listed`], with a look at so many pages only.
+    pub(super) async fn listed_within(
+        &self,
+        pages: usize,
+        path: &str,
+        narrowed: (&str, &str),
+        key: &str,
+    ) -> Result<Vec<Value>, Failure> {
         let mut after: Option<String> = None;
-        for _ in 0..MOST_PAGES {
+        for _ in 0..pages {
             let query = Form::default()
                 .with_some(narrowed.0, Some(narrowed.1))
                 .with("limit", "100")

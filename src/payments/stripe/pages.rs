@@ -14,7 +14,7 @@ use crate::domain::payment::{ChargeRequest, HostedPage, Payer};
 use crate::domain::text;
 use crate::payments::GatewayError;
 
-const CUSTOMERS: &str = "/v1/customers";
+pub(super) const CUSTOMERS: &str = "/v1/customers";
 /// Longest name Stripe keeps.
 const MAX_NAME_CHARS: usize = 256;
 

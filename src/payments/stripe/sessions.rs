@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::answers::{decline_of, name_in, needed, reference_in, unreadable};
 use super::client::Failure;
 use super::form::Form;
-use super::lists::only;
+use super::lists::{MOST_PAGES, ORGANIZATION, only};
+use super::pages::CUSTOMERS;
 use super::token::Token;
 use super::{Stripe, intents};
 use crate::domain::payment::{CANCELED, ChargeOutcome, ChargeRequest};
@@ -33,9 +34,8 @@ impl Stripe {
     ) -> Result<Option<Value>, GatewayError> {
         let token = Token::parse(&request.payment_method)?;
         let mut found = match token.customer {
-            Some(customer) => self.sessions_of(("customer", customer), &request.key).await?,
-            // The account's newest thousand hold every page that the search index lags behind.
-            None => self.sessions_of(("", ""), &request.key).await?,
+            Some(customer) => self.sessions_of(customer, &request.key).await?,
+            None => self.sessions_of_organization(request).await?,
         };
         let is_expired = |session: &Value| name_in(session, "status").as_deref() == Some("expired");
         if found.iter().all(is_expired) {
@@ -46,16 +46,31 @@ impl Stripe {
         only(found, &request.key)
     }
 
-    async fn sessions_of(
-        &self,
-        narrowed: (&str, &str),
-        key: &str,
-    ) -> Result<Vec<Value>, GatewayError> {
-        match self.listed(SESSIONS, narrowed, key).await {
+    async fn sessions_of(&self, customer: &str, key: &str) -> Result<Vec<Value>, GatewayError> {
+        match self.listed(SESSIONS, ("customer", customer), key).await {
             Ok(found) => Ok(found),
             Err(Failure::Refused(refusal)) if refusal.misses("customer") => Ok(Vec::new()),
             Err(failure) => Err(failure.into()),
         }
+    }
+
+    /// The pages of a request that names no customer: of all customers of its organization, and
+    /// among the account's newest, which hold whatever the index of customers lags behind.
+    async fn sessions_of_organization(
+        &self,
+        request: &ChargeRequest,
+    ) -> Result<Vec<Value>, GatewayError> {
+        let path = format!("{CUSTOMERS}/search");
+        let customers = self.searched(&path, ORGANIZATION, &request.organization).await?;
+        let mut found = Vec::new();
+        for customer in customers.iter().filter_map(|customer| name_in(customer, "id")) {
+            found.extend(self.sessions_of(&customer, &request.key).await?);
+        }
+        if found.is_empty() {
+            let pages = if customers.is_empty() { MOST_PAGES } else { 1 };
+            found = self.listed_within(pages, SESSIONS, ("", ""), &request.key).await?;
+        }
+        Ok(found)
     }
 
     async fn read_session(

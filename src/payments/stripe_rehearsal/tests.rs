@@ -4,6 +4,7 @@ use axum::Router;
 use axum::http::HeaderMap;
 use tokio::sync::mpsc;
 
+use super::exchange::{Call, Sent, exchange};
 use super::*;
 use crate::payments::stripe::webhook::{TOLERANCE, verify_and_read};
 use crate::payments::{PaymentGateway, Stripe, StripeSettings, contract};
@@ -121,4 +122,55 @@ async fn after_the_end_nothing_is_answered() {
     rehearsal.shutdown();
     assert!(gateway.lookup(&request).await.is_err());
     assert_eq!(rehearsal.taken("k"), 1, "its books can still be read");
+}
+
+fn call(key: &str, text: &str) -> Call {
+    Call {
+        method: "POST".to_owned(),
+        path: "/v1/payment_intents".to_owned(),
+        text: text.to_owned(),
+        key: Some(key.to_owned()),
+        bearer: Some("sk_test_x".to_owned()),
+    }
+}
+
+/// The status of an answer, and whether it was kept from before.
+fn status(sent: &Sent) -> Option<(u16, bool)> {
+    match sent {
+        Sent::Json(answer, is_replay) => Some((answer.status, *is_replay)),
+        _ => None,
+    }
+}
+
+#[test]
+fn keys_are_kept_with_their_answers() {
+    let state = State::new("http://127.0.0.1:1".to_owned(), Arc::new(noon));
+    let shared = Shared { state: Mutex::new(state), delivery: None };
+    let card = |card: &str| {
+        format!(
+            "amount=100&currency=usd&customer=cus_a&payment_method={card}&off_session=true\
+             &confirm=true"
+        )
+    };
+    let (visa, declined) = (card("pm_card_visa"), card("pm_card_declined"));
+    let misspelt = format!("{visa}&ammount=1");
+    for (key, text, expected) in [
+        ("a", &visa, (200, false)),
+        ("a", &visa, (200, true)),
+        ("a", &declined, (400, false)),
+        ("b", &declined, (402, false)),
+        ("b", &declined, (402, true)),
+        // What was never begun is not kept.
+        ("c", &misspelt, (400, false)),
+        ("c", &visa, (200, false)),
+    ] {
+        let sent = exchange(&shared, &call(key, text));
+        assert_eq!(status(&sent), Some(expected), "{key} {text}: {sent:?}");
+    }
+    assert!(shared.state().faults.add(Script::on_key("d", Fault::HangBefore)));
+    assert_eq!(exchange(&shared, &call("d", &visa)), Sent::Hang);
+    assert_eq!(status(&exchange(&shared, &call("d", &visa))), Some((409, false)), "at work");
+    let stranger = Call { bearer: Some("sk_live_x".to_owned()), ..call("e", &visa) };
+    assert_eq!(status(&exchange(&shared, &stranger)), Some((401, false)));
+    assert_eq!(journal::payments(&shared.state()).len(), 3);
 }
