@@ -1,5 +1,6 @@
 //! What may be written after `monthend`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
@@ -102,6 +103,15 @@ pub(crate) enum Command {
     Verify,
     /// Check configuration, database, templates, fonts, mail, gateway, due dates
     Doctor,
+    /// A Stripe on this machine that moves no money, for rehearsals and tests
+    RehearseStripe {
+        /// Where it listens; addresses of this machine only
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:12111")]
+        listen: SocketAddr,
+        /// Where its notifications go: http:// on this machine
+        #[arg(long, value_name = "URL")]
+        webhook: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,6 +13,7 @@ mod org;
 mod output;
 mod payment;
 mod recharge;
+mod rehearse;
 mod usage;
 mod verify;
 
@@ -107,6 +108,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Outcome> {
         Command::Init { live } => init::run(options, live, output).await,
         Command::Demo => demo::run(&arguments.dir, output).await,
         Command::Doctor => verify::doctor(options, output).await,
+        Command::RehearseStripe { listen, webhook } => {
+            rehearse::run(options, listen, webhook, output).await
+        }
         command => {
             let app = Arc::new(App::open(options).await?);
             let done = with_app(&app, command, output).await;
@@ -133,7 +137,9 @@ async fn with_app(app: &Arc<App>, command: Command, output: &Output) -> Result<O
         Command::Job(command) => jobs::job(app, command, output).await,
         Command::Run(command) => jobs::run(app, command, output).await,
         Command::Verify => verify::verify(app, output).await,
-        Command::Init { .. } | Command::Demo | Command::Doctor => Ok(Outcome::Done),
+        Command::Init { .. } | Command::Demo | Command::Doctor | Command::RehearseStripe { .. } => {
+            Ok(Outcome::Done)
+        }
     }
 }
 

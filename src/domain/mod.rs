@@ -24,6 +24,7 @@ pub mod plan;
 pub mod rating;
 pub mod rollover;
 pub mod rounding;
+pub mod secret;
 pub mod statement;
 pub mod text;
 pub mod usage;

@@ -10,7 +10,6 @@ pub mod facts;
 pub mod notices;
 pub mod outbox;
 mod samples;
-pub mod secret;
 pub mod smtp;
 mod smtp_fault;
 #[cfg(test)]
@@ -25,9 +24,10 @@ pub use facts::{
 };
 pub use notices::Notice;
 pub use outbox::Outbox;
-pub use secret::Secret;
 pub use smtp::{Smtp, SmtpConfig, SmtpTls};
 pub use templates::{TemplateError, Templates};
+
+pub use crate::domain::secret::Secret;
 
 /// Something that takes a finished mail.
 #[async_trait]

@@ -11,46 +11,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
+mod record;
 
-use crate::domain::money::Money;
-use crate::domain::payment::{ChargeOutcome, ChargeRequest};
-
-/// One accepted request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JournalRecord {
-    /// Idempotency key.
-    pub key: String,
-    /// Hash over all parameters of the request.
-    pub request_hash: String,
-    /// Amount that was asked for.
-    pub amount: Money,
-    /// Token of the payment method.
-    pub method: String,
-    /// Who pays.
-    pub organization: String,
-    /// What for.
-    pub reference: String,
-    /// What came of it; none: the request got lost before the provider acted.
-    pub outcome: Option<ChargeOutcome>,
-}
-
-impl JournalRecord {
-    /// The record of a request with its outcome.
-    #[must_use]
-    pub fn of(request: &ChargeRequest, outcome: Option<ChargeOutcome>) -> Self {
-        Self {
-            key: request.key.clone(),
-            request_hash: request.request_hash(),
-            amount: request.amount,
-            method: request.payment_method.clone(),
-            organization: request.organization.clone(),
-            reference: request.reference.clone(),
-            outcome,
-        }
-    }
-}
+pub use record::{JournalRecord, JournalRefund};
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,14 +39,16 @@ pub enum JournalError {
     },
 }
 
+/// Latest record of each key, with the offset it ends at.
+type Latest = HashMap<String, (JournalRecord, u64)>;
+
 /// What the file says, as far as it was read.
 #[derive(Debug)]
 struct Tail {
     file: File,
     /// Up to here the file was read; always the end of a line.
     offset: u64,
-    /// Latest record of each key, with the offset it ends at.
-    latest: HashMap<String, (JournalRecord, u64)>,
+    latest: Latest,
 }
 
 /// How much of the file is on the disk for certain. A handle of its own, so that a sync does not
@@ -135,6 +100,28 @@ impl Journal {
         key: &str,
         decide: impl FnOnce(Option<&JournalRecord>) -> Option<JournalRecord>,
     ) -> Result<(Option<JournalRecord>, bool), JournalError> {
+        self.one_step(key, |latest| decide(latest.get(key).map(|(record, _)| record)))
+    }
+
+    /// As [`Self::once`], for a refund: shows also how many minor units of the charge went back so
+    /// far.
+    pub fn once_refunded(
+        &self,
+        key: &str,
+        charge: &str,
+        decide: impl FnOnce(Option<&JournalRecord>, i64) -> Option<JournalRecord>,
+    ) -> Result<(Option<JournalRecord>, bool), JournalError> {
+        self.one_step(key, |latest| {
+            let back = latest.values().map(|(record, _)| record.gives_back(charge));
+            decide(latest.get(key).map(|(record, _)| record), back.sum())
+        })
+    }
+
+    fn one_step(
+        &self,
+        key: &str,
+        decide: impl FnOnce(&Latest) -> Option<JournalRecord>,
+    ) -> Result<(Option<JournalRecord>, bool), JournalError> {
         let (standing, new) = {
             let mut tail = lock(&self.tail);
             tail.file.lock().map_err(|source| self.io(source))?;
@@ -171,10 +158,10 @@ impl Journal {
         &self,
         tail: &mut Tail,
         key: &str,
-        decide: impl FnOnce(Option<&JournalRecord>) -> Option<JournalRecord>,
+        decide: impl FnOnce(&Latest) -> Option<JournalRecord>,
     ) -> Result<(Option<(JournalRecord, u64)>, bool), JournalError> {
         self.catch_up(tail)?;
-        let Some(record) = decide(tail.latest.get(key).map(|(record, _)| record)) else {
+        let Some(record) = decide(&tail.latest) else {
             return Ok((tail.latest.get(key).cloned(), false));
         };
         let mut line = serde_json::to_vec(&record).map_err(|e| self.io(e.into()))?;
@@ -311,6 +298,16 @@ mod tests {
         journal.once("a", |_| Some(record("a"))).unwrap();
         assert_eq!(Journal::open(&path).unwrap().records().unwrap(), [record("a")]);
         assert_eq!(std::fs::read(&path).unwrap().last(), Some(&b'\n'));
+    }
+
+    #[test]
+    fn records_from_before_there_were_refunds_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let line = br#"{"key":"a","request_hash":"h","amount":{"amount":"1.00","currency":"USD"},"method":"pm_sandbox_ok","organization":"acme","reference":"R","outcome":null}"#;
+        File::create(&path).unwrap().write_all(&[line, b"\n".as_slice()].concat()).unwrap();
+        let records = Journal::open(&path).unwrap().records().unwrap();
+        assert_eq!(serde_json::to_vec(&records[0]).unwrap(), line);
     }
 
     #[test]

@@ -16,10 +16,13 @@ mod contract;
 pub mod journal;
 pub mod manual;
 pub mod sandbox;
+pub mod stripe;
+pub mod stripe_rehearsal;
 
-pub use journal::{Journal, JournalError, JournalRecord};
+pub use journal::{Journal, JournalError, JournalRecord, JournalRefund};
 pub use manual::Manual;
 pub use sandbox::Sandbox;
+pub use stripe::{Stripe, StripeSettings};
 
 /// A provider that can collect money with a stored payment method (S31, S62).
 ///

@@ -5,7 +5,15 @@ use std::sync::Arc;
 
 use super::{GatewayError, PaymentGateway};
 use crate::domain::money::{Currency, Money};
-use crate::domain::payment::{ChargeOutcome, ChargeRequest, ChargeState};
+use crate::domain::payment::{ChargeOutcome, ChargeRequest, ChargeState, Payer};
+
+mod calling_off;
+mod giving_back;
+mod pages;
+
+pub(crate) use calling_off::*;
+pub(crate) use giving_back::*;
+pub(crate) use pages::*;
 
 /// A provider under test that keeps its state while gateways onto it come and go.
 pub(crate) trait Fixture: Sync {
@@ -15,6 +23,10 @@ pub(crate) trait Fixture: Sync {
     fn tokens(&self) -> Tokens;
     /// How many charges of this key took money, by the provider's own books.
     fn successes(&self, key: &str) -> usize;
+    /// How much of this key's charge went back, by the provider's own books, in minor units.
+    fn given_back(&self, key: &str) -> i64;
+    /// The customer pays what waits for him under this key.
+    fn pay(&self, key: &str);
     /// Leaves what a crash in the middle of a write would leave, where the gateway keeps a file.
     fn tear(&self) {}
 }
@@ -43,13 +55,28 @@ pub(crate) fn request(key: &str, method: &str, minor: i64) -> ChargeRequest {
     }
 }
 
+/// Who pays them.
+pub(crate) fn payer(methods: &[&str]) -> Payer {
+    Payer {
+        organization: "acme".to_owned(),
+        name: "Acme & Sons".to_owned(),
+        email: "billing@acme.example".to_owned(),
+        methods: methods.iter().map(|token| (*token).to_owned()).collect(),
+    }
+}
+
 /// Makes one test of each rule of the contract for the fixture an expression makes.
 macro_rules! gateway_contract {
     ($fixture:expr) => {
         gateway_contract!($fixture;
             success, replay, other_parameters_are_refused, a_decline_is_final, needs_action,
             timeout_before, timeout_after, lookup_changes_nothing, restart_keeps_everything,
-            concurrent_sends_are_one_charge, a_torn_write_is_survived);
+            concurrent_sends_are_one_charge, a_torn_write_is_survived, what_waits_is_called_off,
+            what_is_over_stays_as_it_is, what_is_unknown_stays_unknown, a_refund_gives_back_once,
+            another_refund_of_the_key_is_refused, refunds_never_exceed_the_charge,
+            what_was_not_taken_is_not_given_back, a_page_is_paid, an_open_page_is_called_off,
+            a_paid_page_stays_paid, pages_and_methods_are_told_apart, pages_for_methods,
+            methods_are_shown);
     };
     ($fixture:expr; $($rule:ident),+) => {
         mod contract {
@@ -64,7 +91,8 @@ macro_rules! gateway_contract {
     };
 }
 
-fn state(answer: Result<ChargeOutcome, GatewayError>) -> ChargeState {
+/// The state of an outcome.
+pub(crate) fn state(answer: Result<ChargeOutcome, GatewayError>) -> ChargeState {
     answer.unwrap().state()
 }
 
@@ -136,7 +164,10 @@ pub(crate) async fn a_decline_is_final(fixture: &impl Fixture) {
         let is_as_expected = matches!(&outcome, ChargeOutcome::Declined { decline, .. }
             if decline.hard == is_hard && !decline.code.is_empty() && !decline.message.is_empty());
         assert!(is_as_expected, "{outcome:?}");
-        assert_eq!(gateway.lookup(&request).await, Ok(Some(outcome)));
+        // Where the method is gone, the provider may not have made a charge at all.
+        let found = gateway.lookup(&request).await.unwrap();
+        assert!(found == Some(outcome.clone()) || (key == "unknown" && found.is_none()));
+        assert_eq!(gateway.charge(&request).await, Ok(outcome));
         assert_eq!(fixture.successes(key), 0);
     }
     let next_attempt = request("soft-2", tokens.succeeds, 100);
@@ -235,4 +266,24 @@ pub(crate) async fn a_torn_write_is_survived(fixture: &impl Fixture) {
     assert_eq!(state(open_all_along.charge(&later).await), ChargeState::Succeeded);
     assert_eq!(fixture.open().lookup(&earlier).await, Ok(Some(outcome)));
     assert_eq!((fixture.successes("earlier"), fixture.successes("later")), (1, 1));
+}
+
+/// What a way of paying must refuse where nobody is asked for money.
+pub(crate) async fn collects_nothing(gateway: &dyn PaymentGateway) {
+    let (request, payer) = (request("k", "anything", 9_900), payer(&["anything"]));
+    let refund = refund("r", &request, "id", 100);
+    let unsupported = |error: Option<GatewayError>| {
+        assert!(matches!(&error, Some(GatewayError::Unsupported(_))), "{error:?}");
+    };
+    assert!(!gateway.collects());
+    assert_eq!(gateway.lookup(&request).await, Ok(None));
+    assert_eq!(gateway.hosted_method(&payer), None);
+    unsupported(gateway.charge(&request).await.err());
+    unsupported(gateway.cancel(&request).await.err());
+    unsupported(gateway.refund(&refund).await.err());
+    unsupported(gateway.lookup_refund(&refund).await.err());
+    unsupported(gateway.pay_page(&request, &payer, "https://a.example").await.err());
+    unsupported(gateway.save_method_page(&payer, "https://a.example").await.err());
+    unsupported(gateway.portal_page(&payer, "https://a.example").await.err());
+    unsupported(gateway.method("anything").await.err());
 }

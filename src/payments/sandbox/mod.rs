@@ -11,11 +11,21 @@ use async_trait::async_trait;
 
 use super::journal::{Journal, JournalError, JournalRecord};
 use super::{GatewayError, PaymentGateway};
+use crate::domain::cycle::Cycle;
 use crate::domain::ids;
-use crate::domain::payment::{ChargeOutcome, ChargeRequest, Decline};
+use crate::domain::payment::{
+    ChargeOutcome, ChargeRequest, Decline, HostedPage, MethodDetails, Payer, RefundOutcome,
+    RefundRequest,
+};
+
+mod acts;
+#[cfg(test)]
+mod tests;
 
 /// What all tokens of this provider begin with.
 const PREFIX: &str = "pm_sandbox_";
+/// The method of a request that is paid on a page.
+const HOSTED: &str = "pm_sandbox_hosted";
 
 /// The sandbox provider. Clones share one journal.
 #[derive(Debug, Clone)]
@@ -30,6 +40,8 @@ enum Method {
     Declined,
     Stolen,
     NeedsAction,
+    Pending,
+    Hosted,
     TimeoutBefore,
     TimeoutAfter,
     Unknown,
@@ -42,6 +54,8 @@ impl Method {
             Some("declined") => Self::Declined,
             Some("stolen") => Self::Stolen,
             Some("needs_action") => Self::NeedsAction,
+            Some("pending") => Self::Pending,
+            Some("hosted") => Self::Hosted,
             Some("timeout_before") => Self::TimeoutBefore,
             Some("timeout_after") => Self::TimeoutAfter,
             _ => Self::Unknown,
@@ -58,7 +72,8 @@ impl Method {
             Self::Succeeds | Self::TimeoutBefore | Self::TimeoutAfter => {
                 ChargeOutcome::Succeeded { provider_id }
             }
-            Self::NeedsAction => ChargeOutcome::NeedsAction { provider_id },
+            Self::NeedsAction | Self::Hosted => ChargeOutcome::NeedsAction { provider_id },
+            Self::Pending => ChargeOutcome::Pending { provider_id },
             Self::Declined => declined(
                 Some(provider_id),
                 "insufficient_funds",
@@ -97,6 +112,28 @@ impl Sandbox {
     pub fn journal(&self) -> Result<Vec<JournalRecord>, JournalError> {
         self.journal.records()
     }
+
+    /// The customer pays what waits for him, or the bank what settles later. False: nothing waits
+    /// under this key.
+    ///
+    /// Blocks on the file; meant for demonstrations and tests.
+    ///
+    /// # Errors
+    /// The journal cannot be used.
+    pub fn pay(&self, key: &str) -> Result<bool, JournalError> {
+        acts::pay(&self.journal, key)
+    }
+
+    /// Runs what blocks on the file where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Journal) -> Result<T, GatewayError> + Send + 'static,
+    ) -> Result<T, GatewayError> {
+        let journal = Arc::clone(&self.journal);
+        tokio::task::spawn_blocking(move || act(&journal))
+            .await
+            .unwrap_or_else(|_| Err(GatewayError::Unclear("the request was cut off".to_owned())))
+    }
 }
 
 #[async_trait]
@@ -109,26 +146,93 @@ impl PaymentGateway for Sandbox {
         match (Method::of(method_token), method_token.strip_prefix(PREFIX)) {
             // An unknown token might be a real one in the wrong place: none of it is shown (F88).
             (Method::Unknown, _) | (_, None) => "unknown sandbox payment method".to_owned(),
+            (Method::Hosted, _) => "sandbox payment page".to_owned(),
             (_, Some(ending)) => format!("sandbox card ending {}", ending.replace('_', " ")),
         }
     }
 
     async fn charge(&self, request: &ChargeRequest) -> Result<ChargeOutcome, GatewayError> {
-        let (journal, request) = (Arc::clone(&self.journal), request.clone());
-        tokio::task::spawn_blocking(move || charge(&journal, &request))
-            .await
-            .unwrap_or_else(|_| Err(GatewayError::Unclear("the request was cut off".to_owned())))
+        let request = request.clone();
+        self.blocking(move |journal| charge(journal, &request)).await
     }
 
     async fn lookup(&self, request: &ChargeRequest) -> Result<Option<ChargeOutcome>, GatewayError> {
-        let (journal, request) = (Arc::clone(&self.journal), request.clone());
-        tokio::task::spawn_blocking(move || lookup(&journal, &request))
-            .await
-            .unwrap_or_else(|_| Err(GatewayError::Unclear("the request was cut off".to_owned())))
+        let request = request.clone();
+        self.blocking(move |journal| lookup(journal, &request)).await
+    }
+
+    async fn cancel(&self, request: &ChargeRequest) -> Result<Option<ChargeOutcome>, GatewayError> {
+        let request = request.clone();
+        self.blocking(move |journal| acts::cancel(journal, &request)).await
+    }
+
+    async fn refund(&self, request: &RefundRequest) -> Result<RefundOutcome, GatewayError> {
+        let request = request.clone();
+        self.blocking(move |journal| acts::refund(journal, &request)).await
+    }
+
+    async fn lookup_refund(
+        &self,
+        request: &RefundRequest,
+    ) -> Result<Option<RefundOutcome>, GatewayError> {
+        let request = request.clone();
+        self.blocking(move |journal| acts::lookup_refund(journal, &request)).await
+    }
+
+    fn hosted_method(&self, _payer: &Payer) -> Option<String> {
+        Some(HOSTED.to_owned())
+    }
+
+    async fn pay_page(
+        &self,
+        request: &ChargeRequest,
+        _payer: &Payer,
+        _return_url: &str,
+    ) -> Result<HostedPage, GatewayError> {
+        let request = request.clone();
+        self.blocking(move |journal| acts::pay_page(journal, &request)).await
+    }
+
+    async fn save_method_page(
+        &self,
+        payer: &Payer,
+        _return_url: &str,
+    ) -> Result<HostedPage, GatewayError> {
+        Ok(acts::page("save", &payer.organization))
+    }
+
+    async fn portal_page(
+        &self,
+        payer: &Payer,
+        _return_url: &str,
+    ) -> Result<HostedPage, GatewayError> {
+        Ok(acts::page("portal", &payer.organization))
+    }
+
+    async fn method(&self, token: &str) -> Result<Option<MethodDetails>, GatewayError> {
+        let is_card = !matches!(Method::of(token), Method::Unknown | Method::Hosted);
+        Ok(is_card.then(|| MethodDetails {
+            brand: "sandbox".to_owned(),
+            last4: Some("4242".to_owned()),
+            expires: Cycle::new(2034, 12).ok(),
+        }))
     }
 }
 
 fn charge(journal: &Journal, request: &ChargeRequest) -> Result<ChargeOutcome, GatewayError> {
+    let method = Method::of(&request.payment_method);
+    if method == Method::Hosted {
+        return Err(GatewayError::Misuse(format!("{} is paid on a page", request.reference)));
+    }
+    send(journal, request, method)
+}
+
+/// Sends a charge, or opens its page.
+fn send(
+    journal: &Journal,
+    request: &ChargeRequest,
+    method: Method,
+) -> Result<ChargeOutcome, GatewayError> {
     if request.key.is_empty() {
         return Err(GatewayError::Misuse("a charge needs an idempotency key".to_owned()));
     }
@@ -139,7 +243,6 @@ fn charge(journal: &Journal, request: &ChargeRequest) -> Result<ChargeOutcome, G
         )));
     }
     let hash = request.request_hash();
-    let method = Method::of(&request.payment_method);
     let (record, new) = journal
         .once(&request.key, |earlier| next_record(earlier, request, &hash, method))
         .map_err(|e| unusable(&e))?;
@@ -200,109 +303,5 @@ fn unusable(error: &JournalError) -> GatewayError {
         // Whether the last write reached the disk is open.
         JournalError::Io { .. } => GatewayError::Unclear(error.to_string()),
         JournalError::Corrupt { .. } => GatewayError::NotSent(error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::path::PathBuf;
-
-    use super::*;
-    use crate::payments::contract::{Fixture, Tokens, request};
-
-    struct OnDisk {
-        folder: tempfile::TempDir,
-    }
-
-    impl OnDisk {
-        fn new() -> Self {
-            Self { folder: tempfile::tempdir().unwrap() }
-        }
-
-        fn path(&self) -> PathBuf {
-            self.folder.path().join("sandbox.jsonl")
-        }
-    }
-
-    impl Fixture for OnDisk {
-        fn open(&self) -> Arc<dyn PaymentGateway> {
-            Arc::new(Sandbox::open(&self.path()).unwrap())
-        }
-
-        fn tokens(&self) -> Tokens {
-            Tokens {
-                succeeds: "pm_sandbox_ok",
-                soft_decline: "pm_sandbox_declined",
-                hard_decline: "pm_sandbox_stolen",
-                unknown: "pm_sandbox_nobody",
-                needs_action: "pm_sandbox_needs_action",
-                timeout_before: "pm_sandbox_timeout_before",
-                timeout_after: "pm_sandbox_timeout_after",
-            }
-        }
-
-        fn successes(&self, key: &str) -> usize {
-            let records = Sandbox::open(&self.path()).unwrap().journal().unwrap();
-            records
-                .iter()
-                .filter(|record| record.key == key)
-                .filter(|record| matches!(record.outcome, Some(ChargeOutcome::Succeeded { .. })))
-                .count()
-        }
-
-        fn tear(&self) {
-            let mut file = std::fs::OpenOptions::new().append(true).open(self.path()).unwrap();
-            file.write_all(br#"{"key":"half-writ"#).unwrap();
-        }
-    }
-
-    gateway_contract!(OnDisk::new());
-
-    // C8
-    #[tokio::test]
-    async fn nothing_or_less_is_never_charged() {
-        let fixture = OnDisk::new();
-        for minor in [0, -1, i64::MIN] {
-            let request = request("k", "pm_sandbox_ok", minor);
-            let answer = fixture.open().charge(&request).await;
-            assert!(matches!(answer, Err(GatewayError::Misuse(_))), "{minor}: {answer:?}");
-        }
-        assert!(Sandbox::open(&fixture.path()).unwrap().journal().unwrap().is_empty());
-    }
-
-    // F69
-    #[tokio::test]
-    async fn a_found_charge_over_another_amount_is_a_mismatch() {
-        let gateway = OnDisk::new().open();
-        gateway.charge(&request("k", "pm_sandbox_ok", 100)).await.unwrap();
-        let answer = gateway.lookup(&request("k", "pm_sandbox_ok", 200)).await;
-        assert!(matches!(answer, Err(GatewayError::Mismatch(_))), "{answer:?}");
-    }
-
-    // F88
-    #[test]
-    fn labels_show_no_foreign_token() {
-        let gateway = OnDisk::new().open();
-        assert_eq!(gateway.describe("pm_sandbox_ok"), "sandbox card ending ok");
-        assert_eq!(gateway.describe("pm_1CANARYreal"), "unknown sandbox payment method");
-        assert_eq!(gateway.describe("pm_sandbox_CANARY"), "unknown sandbox payment method");
-    }
-
-    #[test]
-    fn charges_that_arrive_together_lose_nothing() {
-        let fixture = OnDisk::new();
-        let gateways = [fixture.open(), fixture.open()];
-        let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
-        runtime.block_on(async {
-            let mut sends = tokio::task::JoinSet::new();
-            for n in 0..100 {
-                let gateway = Arc::clone(&gateways[n % 2]);
-                let request = request(&format!("k-{}", n / 2), "pm_sandbox_ok", 100);
-                sends.spawn(async move { gateway.charge(&request).await.unwrap() });
-            }
-            assert_eq!(sends.join_all().await.len(), 100);
-        });
-        assert!((0..50).all(|n| fixture.successes(&format!("k-{n}")) == 1));
     }
 }
