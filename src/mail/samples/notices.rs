@@ -1,6 +1,6 @@
 //! Sample notices: every kind, and every branch of its templates.
 
-use super::{credits, day, invoice, mail, october, usd};
+use super::{attach, credits, day, invoice, mail, october, usd};
 use crate::domain::document::CreditSettlement;
 use crate::domain::grant::Source;
 use crate::domain::invoice::PaymentTerms;
@@ -20,7 +20,14 @@ fn card() -> String {
 }
 
 fn notice(notice: Notice) -> MailFacts {
-    mail(&format!("mail-{}-1", notice.template()), Occasion::Notice(notice))
+    let document = match &notice {
+        Notice::PaymentReminder { .. } | Notice::Uncollectible { .. } => Some("INV-2026-000001"),
+        Notice::CreditNote { .. } => Some("CN-2026-000003"),
+        _ => None,
+    };
+    let mut facts = mail(&format!("mail-{}-1", notice.template()), Occasion::Notice(notice));
+    document.into_iter().for_each(|number| attach(&mut facts, number));
+    facts
 }
 
 /// A reminder that is followed by another attempt and then by a pause.
