@@ -256,10 +256,10 @@ pub(crate) fn resumed(available: i64) -> MailFacts {
     notice(Notice::Resumed { available: credits(available) })
 }
 
-/// The end of automatic purchases.
+/// The end of automatic purchases; without a page their package is gone from the catalog, too.
 pub(crate) fn recharge_stopped(with_page: bool) -> MailFacts {
     notice(Notice::RechargeStopped {
-        credits: credits(5_000),
+        credits: credits(if with_page { 5_000 } else { 0 }),
         reason: "The card was declined three times.".to_owned(),
         stopped_on: day(2026, 10, 12),
         available: credits(180),
