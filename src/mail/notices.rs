@@ -27,7 +27,7 @@ pub enum Notice {
         payment: PaymentTerms,
         /// When the next automatic attempt takes place; none: there will be none.
         next_attempt_on: Option<NaiveDate>,
-        /// The day the organization is paused if it is not paid by then; none: it is not paused for it.
+        /// The day the organization is paused if it is not paid by then; none: no pause is planned for it.
         pause_on: Option<NaiveDate>,
         /// A page to pay it on.
         pay_link: Option<String>,
@@ -144,7 +144,7 @@ pub enum Notice {
     },
     /// Automatic purchases of credits stopped until a person turns them on again.
     RechargeStopped {
-        /// How many credits each would have bought.
+        /// How many credits each would have bought; zero: their package is gone from the catalog.
         credits: Credits,
         /// Why, as a full sentence.
         reason: String,

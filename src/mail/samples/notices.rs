@@ -1,6 +1,6 @@
 //! Sample notices: every kind, and every branch of its templates.
 
-use super::{credits, day, invoice, mail, october, usd};
+use super::{attach, credits, day, invoice, mail, october, usd};
 use crate::domain::document::CreditSettlement;
 use crate::domain::grant::Source;
 use crate::domain::invoice::PaymentTerms;
@@ -20,7 +20,14 @@ fn card() -> String {
 }
 
 fn notice(notice: Notice) -> MailFacts {
-    mail(&format!("mail-{}-1", notice.template()), Occasion::Notice(notice))
+    let document = match &notice {
+        Notice::PaymentReminder { .. } | Notice::Uncollectible { .. } => Some("INV-2026-000001"),
+        Notice::CreditNote { .. } => Some("CN-2026-000003"),
+        _ => None,
+    };
+    let mut facts = mail(&format!("mail-{}-1", notice.template()), Occasion::Notice(notice));
+    document.into_iter().for_each(|number| attach(&mut facts, number));
+    facts
 }
 
 /// A reminder that is followed by another attempt and then by a pause.
@@ -249,10 +256,10 @@ pub(crate) fn resumed(available: i64) -> MailFacts {
     notice(Notice::Resumed { available: credits(available) })
 }
 
-/// The end of automatic purchases.
+/// The end of automatic purchases; without a page their package is gone from the catalog, too.
 pub(crate) fn recharge_stopped(with_page: bool) -> MailFacts {
     notice(Notice::RechargeStopped {
-        credits: credits(5_000),
+        credits: credits(if with_page { 5_000 } else { 0 }),
         reason: "The card was declined three times.".to_owned(),
         stopped_on: day(2026, 10, 12),
         available: credits(180),

@@ -249,8 +249,8 @@ fn samples_can_be_looked_at() {
     let templates = Templates::load(None).unwrap();
     let folder = std::env::var_os("MAIL_SAMPLES");
     for (number, facts) in samples::all().iter().enumerate() {
-        let enclosed =
-            Enclosed { attached: vec!["INV-2026-000001.pdf".into()], omitted: Vec::new() };
+        let attached = facts.attachments.iter().map(|file| file.file_name.clone()).collect();
+        let enclosed = Enclosed { attached, omitted: Vec::new() };
         let html = templates.render(facts, &enclosed).unwrap().html;
         assert!(html.ends_with("</html>") || html.ends_with("</html>\n"));
         if let Some(folder) = &folder {
