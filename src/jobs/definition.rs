@@ -10,7 +10,8 @@ use super::StepKind;
 use crate::intake::toml_lines::line_of;
 
 /// The definitions the program ships with.
-const EMBEDDED: [(&str, &str); 3] = [
+const EMBEDDED: [(&str, &str); 4] = [
+    ("admission.toml", include_str!("../../jobs/admission.toml")),
     ("monthly_close.toml", include_str!("../../jobs/monthly_close.toml")),
     ("import_inbox.toml", include_str!("../../jobs/import_inbox.toml")),
     ("purchases.toml", include_str!("../../jobs/purchases.toml")),
@@ -274,7 +275,7 @@ mod tests {
     fn the_shipped_definitions_are_valid() {
         let jobs = load(None).unwrap();
         let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
-        assert_eq!(names, ["import_inbox", "monthly_close", "purchases"]);
+        assert_eq!(names, ["admission", "import_inbox", "monthly_close", "purchases"]);
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub async fn settle(
     let stored = organizations::get(tx, id).await?.ok_or_else(|| no_organization(id))?;
     let mails = match charge.subject {
         Subject::Invoice => settle_invoice(tx, charge, outcome, &stored, now).await?,
-        Subject::Purchase => settle_purchase(tx, charge, outcome, &stored, now).await?,
+        Subject::Purchase => settle_purchase(app, tx, charge, outcome, &stored, now).await?,
     };
     mails::add_new(tx, mails).await
 }
@@ -160,6 +160,7 @@ async fn receive(
 }
 
 async fn settle_purchase(
+    app: &App,
     tx: &mut Tx,
     charge: &Charge,
     outcome: &ChargeOutcome,
@@ -187,7 +188,7 @@ async fn settle_purchase(
             if !purchases::mark_paid(tx, &purchase, cycle, &grant.id, now).await? {
                 return Ok(Vec::new());
             }
-            add_grant(tx, id, &grant, None, now).await?;
+            add_grant(app, tx, id, &grant, None, now).await?;
             let amount = charge.request.amount;
             let held = Money::zero(amount.currency()).minus(amount)?;
             let posting = Posting::new(

@@ -3,6 +3,7 @@
 //! A service reads and writes through storage, decides through domain, and owns its transactions. It
 //! prints nothing and knows no command line.
 
+pub mod admission;
 pub mod catalogs;
 pub mod charging;
 pub mod credits;
@@ -11,8 +12,10 @@ pub mod invoices;
 pub mod mails;
 pub mod notices;
 pub mod organizations;
+pub mod projection;
 pub mod purchases;
 pub mod usage;
+pub mod webhooks;
 
 use std::path::Path;
 

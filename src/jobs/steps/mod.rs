@@ -1,12 +1,14 @@
 //! One file per kind of step. A step reads, decides through domain, writes once, and makes its successors
 //! in the same transaction.
 
+pub mod admission;
 pub mod charge;
 pub mod close;
 pub mod import_usage;
 pub mod issue;
 pub mod mail;
 pub mod render;
+pub mod webhook;
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -77,14 +79,14 @@ pub async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         StepKind::Render => render::execute(app, step).await,
         StepKind::Charge => charge::execute(app, step).await,
         StepKind::Mail => mail::execute(app, step).await,
-        StepKind::Admission
-        | StepKind::Alert
+        StepKind::Admission => admission::execute(app, step).await,
+        StepKind::Webhook => webhook::execute(app, step).await,
+        StepKind::Alert
         | StepKind::ExpiryNotice
         | StepKind::Recharge
         | StepKind::RetryPayment
         | StepKind::CheckMethod
-        | StepKind::Refund
-        | StepKind::Webhook => Err(StepError::Park("not here yet".to_owned())),
+        | StepKind::Refund => Err(StepError::Park("not here yet".to_owned())),
     }
 }
 
