@@ -21,11 +21,14 @@ use monthend::config::{Config, STARTER};
 use monthend::documents::files::write_durably;
 use monthend::documents::pdf::{DocumentStyle, Renderer};
 use monthend::documents::sample::sample_document;
+use monthend::http;
 use monthend::intake::catalog_file;
 use monthend::jobs::StepKind;
 use monthend::jobs::runner::Runner;
-use monthend::services::{catalogs, organizations, usage};
+use monthend::services::{admission, catalogs, organizations, usage};
 use monthend::verify;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 /// Organizations closed per second on SQLite.
@@ -113,6 +116,9 @@ async fn night(count: usize, check: bool) -> Result<Night> {
             anyhow::ensure!(check.ok(), "{}: {}", check.name, check.detail());
         }
     }
+    if check {
+        authorizations(&app).await?;
+    }
     app.db.close().await;
     Ok(Night { close, issue })
 }
@@ -130,6 +136,47 @@ async fn open(home: &Path, clock: Arc<HandClock>) -> Result<Arc<App>> {
     let app = Arc::new(App::with_database(options, Config::load(home)?, db).await?);
     catalogs::apply(&app, "catalog.toml", catalog_file::STARTER).await?;
     Ok(app)
+}
+
+/// How long it takes to ask whether an organization may work: inside, and over one connection.
+async fn authorizations(app: &Arc<App>) -> Result<()> {
+    const ASKED: usize = 2_000;
+    let ids: Vec<String> =
+        organizations::list(app).await?.into_iter().map(|stored| stored.organization.id).collect();
+    let mut inside = Vec::with_capacity(ASKED);
+    for id in ids.iter().cycle().step_by(37).take(ASKED) {
+        let started = Instant::now();
+        admission::of(app, id).await?;
+        inside.push(started.elapsed());
+    }
+    let stop = CancellationToken::new();
+    let listener = http::bind("127.0.0.1:0".parse()?).await?;
+    let mut stream = TcpStream::connect(listener.local_addr()?).await?;
+    stream.set_nodelay(true)?;
+    let token = "a-token-of-the-benchmark";
+    let routes =
+        http::router(http::Doors::new(app.clone(), http::Tokens::new(&[token.to_owned()])));
+    let server = tokio::spawn(http::serve(listener, routes, stop.clone()));
+    let mut outside = Vec::with_capacity(ASKED);
+    let mut answer = [0; 4_096];
+    for id in ids.iter().cycle().step_by(37).take(ASKED) {
+        let request = format!(
+            "GET /v1/organizations/{id}/authorization HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n"
+        );
+        let started = Instant::now();
+        stream.write_all(request.as_bytes()).await?;
+        let read = stream.read(&mut answer).await?;
+        outside.push(started.elapsed());
+        anyhow::ensure!(answer[..read].starts_with(b"HTTP/1.1 200"), "not answered");
+    }
+    stop.cancel();
+    server.await?;
+    for (what, times) in [("inside", &mut inside), ("over loopback", &mut outside)] {
+        times.sort();
+        let (median, late) = (times[ASKED / 2], times[ASKED * 99 / 100]);
+        println!("authorization, {what}, SQLite: median {median:?}, 99 of 100 within {late:?}");
+    }
+    Ok(())
 }
 
 /// Every plan, some late joiners; ids in no special order.

@@ -1,5 +1,7 @@
 //! `monthend.toml`: what the operator decides.
 
+pub mod http;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -56,6 +58,12 @@ pub struct Config {
     /// The unattended runner.
     #[serde(default)]
     pub runner: Runner,
+    /// What `serve` answers to others.
+    #[serde(default)]
+    pub http: http::Http,
+    /// Who is told what changes.
+    #[serde(default)]
+    pub webhooks: Vec<http::Webhook>,
     /// A folder whose job files replace the shipped ones.
     #[serde(default)]
     pub jobs_dir: Option<PathBuf>,
@@ -381,6 +389,9 @@ impl Config {
         }
         if self.mail.smtp.as_ref().is_some_and(|smtp| !(1..=50).contains(&smtp.timeout_s)) {
             return Some(("mail.smtp.timeout_s", "must be from 1 to 50".to_owned()));
+        }
+        if let Some(problem) = http::problem(&self.http, &self.webhooks) {
+            return Some(problem);
         }
         match &self.database {
             Some(address) if !is_postgres(address) => Some((

@@ -1,7 +1,7 @@
 //! `monthend` closes an AI platform's credit month, unattended.
 //!
 //! ```text
-//! main ─► cli ─► { jobs, services, verify } ─► { storage │ intake │ documents │ mail │ payments } ─► domain
+//! main ─► cli ─► { jobs, services, verify } ─► { storage │ intake │ documents │ mail │ payments │ webhooks } ─► domain
 //!                                              edges: none imports another                           pure
 //! ```
 
@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod documents;
 pub mod domain;
+pub mod http;
 pub mod intake;
 pub mod jobs;
 pub mod mail;
@@ -19,3 +20,4 @@ pub mod services;
 pub mod storage;
 pub mod telemetry;
 pub mod verify;
+pub mod webhooks;

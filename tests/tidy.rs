@@ -16,6 +16,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("documents", &["domain"]),
     ("mail", &["domain"]),
     ("payments", &["domain"]),
+    ("webhooks", &["domain"]),
+    ("http", &["app", "domain", "services"]),
     ("clock", &[]),
     ("config", &["domain"]),
     ("telemetry", &[]),

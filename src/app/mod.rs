@@ -1,5 +1,7 @@
 //! The parts of a deployment, built from its configuration: database, clock, gateway, mailer, documents.
 
+pub mod secrets;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -14,6 +16,7 @@ use crate::mail::{Mailer, Outbox, Secret, Smtp, SmtpConfig, SmtpTls, Templates};
 use crate::payments::{Manual, PaymentGateway, Sandbox};
 use crate::storage::meta::{self, names};
 use crate::storage::{Db, migrations};
+use crate::webhooks::Webhooks;
 
 /// A deployment, ready to work.
 pub struct App {
@@ -33,6 +36,8 @@ pub struct App {
     pub gateway: Arc<dyn PaymentGateway>,
     /// How mails leave.
     pub mailer: Arc<dyn Mailer>,
+    /// Who is told what changes.
+    pub webhooks: Webhooks,
     /// Texts of mails.
     pub templates: Templates,
     /// Job definitions.
@@ -126,6 +131,7 @@ impl App {
         let jobs_dir = config.jobs_dir.as_ref().map(|dir| home.join(dir));
         Ok(Self {
             mailer: mailer(&home, &config)?,
+            webhooks: secrets::webhooks(&home, &config)?,
             templates: Templates::load(templates_dir.as_deref())?,
             jobs: definition::load(jobs_dir.as_deref())?,
             renderer: OnceLock::new(),
@@ -171,7 +177,7 @@ impl App {
     /// The address customers reach `serve --http` at, without a slash at its end.
     #[must_use]
     pub fn public_url(&self) -> Option<String> {
-        None
+        self.config.http.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned())
     }
 
     /// The renderer of documents, with its fonts; made when first needed.

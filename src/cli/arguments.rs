@@ -72,7 +72,11 @@ pub(crate) enum Command {
         catch_up: Option<u32>,
     },
     /// The unattended runner; SIGTERM drains it in at most 10 s
-    Serve,
+    Serve {
+        /// Also answer HTTP here, like 127.0.0.1:8080; needs a bearer token (docs/OPERATIONS.md)
+        #[arg(long, value_name = "ADDR")]
+        http: Option<SocketAddr>,
+    },
     /// Jobs: what runs, what is due, run one by hand
     #[command(subcommand)]
     Job(JobCommand),
@@ -99,6 +103,9 @@ pub(crate) enum Command {
         /// The organization's id
         organization: String,
     },
+    /// Webhooks: what was sent, does an endpoint take a test
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Check every invariant, read-only; exit 1 if one does not hold
     Verify,
     /// Check configuration, database, templates, fonts, mail, gateway, due dates
@@ -144,6 +151,34 @@ pub(crate) enum OrgCommand {
         /// Its id
         organization: String,
     },
+    /// Pause an organization by hand: it is told, and may start nothing new
+    Pause {
+        /// Its id
+        organization: String,
+        /// Why, for the audit trail
+        #[arg(long, value_parser = reason)]
+        reason: String,
+    },
+    /// Lift a pause by hand or for an unpaid invoice; only credits end a lack of credits
+    Resume {
+        /// Its id
+        organization: String,
+        /// Why, for the audit trail
+        #[arg(long, value_parser = reason)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookCommand {
+    /// Webhooks, oldest first, with their state and attempts
+    List {
+        /// Only this organization
+        #[arg(long = "org", value_name = "ORG")]
+        organization: Option<String>,
+    },
+    /// Send a test event to each endpoint
+    Test,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::arguments::{BuyArguments, CreditsCommand};
-use super::output::{Output, instant, table};
+use super::output::{Output, instant, state_text, table};
 use crate::app::App;
 use crate::domain::cycle::Cycle;
 use crate::domain::statement::CreditStatement;
 use crate::jobs::requests;
 use crate::services::purchases::{self, Wanted};
-use crate::services::{ServiceError, credits};
+use crate::services::{ServiceError, admission, credits};
 
 pub(super) async fn run(
     app: &Arc<App>,
@@ -49,7 +49,7 @@ async fn balance(app: &App, id: &str, output: &Output) -> Result<Outcome> {
         .collect();
     let object = json!({
         "organization": balance.organization, "as_of": instant(balance.as_of),
-        "state": balance.state.as_str(), "available": balance.available, "posted": balance.posted,
+        "state": admission::state(balance.reason), "reason": balance.reason, "available": balance.available, "posted": balance.posted,
         "unbilled": balance.unbilled, "deficit": balance.deficit, "grants": grants,
     });
     output.result(&object, || {
@@ -72,7 +72,7 @@ async fn balance(app: &App, id: &str, output: &Output) -> Result<Outcome> {
             "{}: {} credits available ({}) as of {}\n  {} in grants − {} used since the last close − {} deficit\n{}",
             balance.organization,
             balance.available,
-            balance.state.as_str(),
+            state_text(balance.reason),
             instant(balance.as_of),
             balance.posted,
             balance.unbilled,

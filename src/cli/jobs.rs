@@ -1,15 +1,18 @@
 //! `tick`, `serve`, `job`, `run`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use super::arguments::{JobCommand, RunCommand};
 use super::output::{Output, instant, table};
-use crate::app::App;
+use crate::app::{App, secrets};
+use crate::http;
 use crate::jobs::definition::Due;
 use crate::jobs::report::{self, Report, RunReport};
 use crate::jobs::requests::{self, Rerun};
@@ -39,8 +42,16 @@ pub(super) async fn tick(
     Ok(print(&report?, output))
 }
 
-pub(super) async fn serve(app: &Arc<App>) -> Result<Outcome> {
-    crate::jobs::serve::serve(app.clone()).await?;
+pub(super) async fn serve(app: &Arc<App>, listen: Option<SocketAddr>) -> Result<Outcome> {
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    if let Some(address) = listen.or(app.config.http.listen) {
+        let tokens = http::Tokens::new(&secrets::http_tokens(&app.home, &app.config)?);
+        let listener = http::bind(address).await?;
+        let router = http::router(http::Doors::new(app.clone(), tokens));
+        tasks.spawn(http::serve(listener, router, stop.clone()));
+    }
+    crate::jobs::serve::serve(app.clone(), stop, tasks).await?;
     Ok(Outcome::Done)
 }
 

@@ -16,6 +16,7 @@ mod recharge;
 mod rehearse;
 mod usage;
 mod verify;
+mod webhook;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage_error(&error),
     };
     let level = match arguments.command {
-        Command::Serve => "info",
+        Command::Serve { .. } => "info",
         // With --json, stderr holds the error object alone; the result lists what is parked and why.
         _ if arguments.quiet || arguments.json => "error",
         _ => "warn",
@@ -133,7 +134,8 @@ async fn with_app(app: &Arc<App>, command: Command, output: &Output) -> Result<O
         Command::Recharge(command) => recharge::run(app, command, output).await,
         Command::History { organization } => history::run(app, &organization, output).await,
         Command::Tick { catch_up } => jobs::tick(app, catch_up, output).await,
-        Command::Serve => jobs::serve(app).await,
+        Command::Serve { http } => jobs::serve(app, http).await,
+        Command::Webhook(command) => webhook::run(app, command, output).await,
         Command::Job(command) => jobs::job(app, command, output).await,
         Command::Run(command) => jobs::run(app, command, output).await,
         Command::Verify => verify::verify(app, output).await,

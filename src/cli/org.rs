@@ -1,4 +1,4 @@
-//! `org import`, `list`, `show`.
+//! `org import`, `list`, `show`, `pause`, `resume`.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::arguments::OrgCommand;
-use super::output::{Output, instant, table};
+use super::output::{Output, instant, pause_reason, state_text, table};
 use crate::app::App;
 use crate::domain::decimal;
 use crate::domain::plan::{RolloverCap, Term};
+use crate::services::admission::{self, Standing};
 use crate::services::{credits, organizations};
 use crate::storage::organizations::Stored;
 
@@ -20,6 +21,14 @@ pub(super) async fn run(app: &App, command: OrgCommand, output: &Output) -> Resu
         OrgCommand::Import { file } => import(app, &file, output).await,
         OrgCommand::List => list(app, output).await,
         OrgCommand::Show { organization } => show(app, &organization, output).await,
+        OrgCommand::Pause { organization, reason } => {
+            let standing = admission::pause(app, &organization, &reason).await?;
+            Ok(print_standing(&standing, output))
+        }
+        OrgCommand::Resume { organization, reason } => {
+            let standing = admission::resume(app, &organization, &reason).await?;
+            Ok(print_standing(&standing, output))
+        }
     }
 }
 
@@ -58,18 +67,31 @@ async fn import(app: &App, file: &Path, output: &Output) -> Result<Outcome> {
     Ok(if imported.rejected.is_empty() { Outcome::Done } else { Outcome::Trouble })
 }
 
+fn print_standing(standing: &Standing, output: &Output) -> Outcome {
+    let object = json!({"organization": standing.organization, "state": standing.state(),
+        "reason": standing.reason, "available": standing.available});
+    output.result(&object, || match standing.reason {
+        None => format!("{} is active.", standing.organization),
+        Some(reason) => {
+            format!("{} is paused: {}.", standing.organization, pause_reason(reason))
+        }
+    });
+    Outcome::Done
+}
+
 async fn list(app: &App, output: &Output) -> Result<Outcome> {
     let all = organizations::list(app).await?;
-    let paused = credits::paused(app).await?;
-    let state = |stored: &Stored| {
-        if paused.contains(&stored.organization.id) { "paused" } else { stored.state.as_str() }
+    let standings = admission::of_all(app).await?;
+    let reason = |stored: &Stored| {
+        standings.get(&stored.organization.id).and_then(|standing| standing.reason)
     };
+    let state = |stored: &Stored| admission::state(reason(stored));
     let rows: Vec<Value> = all
         .iter()
         .map(|stored| {
             let o = &stored.organization;
-            json!({"id": o.id, "name": o.name, "plan": o.plan, "state": state(stored), "zone": o.zone.name(),
-                "currency": o.currency})
+            json!({"id": o.id, "name": o.name, "plan": o.plan, "state": state(stored),
+                "reason": reason(stored), "zone": o.zone.name(), "currency": o.currency})
         })
         .collect();
     output.result(&json!({"organizations": rows}), || {
@@ -104,7 +126,8 @@ async fn show(app: &App, id: &str, output: &Output) -> Result<Outcome> {
         "overage_price": o.contract.overage_price.map(decimal::text),
     });
     let object = json!({
-        "id": o.id, "name": o.name, "plan": o.plan, "state": balance.state.as_str(),
+        "id": o.id, "name": o.name, "plan": o.plan, "state": admission::state(balance.reason),
+        "reason": balance.reason,
         "billing_emails": o.billing_emails, "joined_on": o.joined_on, "zone": o.zone.name(),
         "currency": o.currency, "country": o.country, "address": o.address, "tax_id": o.tax_id,
         "tax_percent": decimal::text(o.tax_percent), "language": o.language,
@@ -124,7 +147,7 @@ async fn show(app: &App, id: &str, output: &Output) -> Result<Outcome> {
         });
         for (what, value) in [
             ("plan", o.plan.clone()),
-            ("state", balance.state.as_str().to_owned()),
+            ("state", state_text(balance.reason)),
             ("available", format!("{} credits", balance.available)),
             ("open cycle", cycle),
             ("zone, currency", format!("{}, {}", o.zone.name(), o.currency)),

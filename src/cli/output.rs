@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::config::ConfigError;
+use crate::domain::admission::Reason;
 use crate::domain::text;
 use crate::services::ServiceError;
 use crate::storage::StorageError;
@@ -123,6 +124,20 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) ->
         }
     }
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether an organization may work, for people: `active`, or `paused: out of credits`.
+pub(crate) fn state_text(reason: Option<Reason>) -> String {
+    reason.map_or("active".to_owned(), |reason| format!("paused: {}", pause_reason(reason)))
+}
+
+/// Why an organization is paused, for people.
+pub(crate) const fn pause_reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::ByHand => "by hand",
+        Reason::Unpaid => "an invoice is unpaid",
+        Reason::OutOfCredits => "out of credits",
+    }
 }
 
 /// An instant as programs read it.

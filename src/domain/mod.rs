@@ -3,6 +3,7 @@
 //! No I/O, clock, randomness, logging or floating point in here: time and ids come in as arguments,
 //! so nothing fails for outside reasons and every result can be computed again.
 
+pub mod admission;
 pub mod burn;
 pub mod catalog;
 pub mod close;
@@ -28,3 +29,4 @@ pub mod secret;
 pub mod statement;
 pub mod text;
 pub mod usage;
+pub mod webhook;

@@ -11,7 +11,8 @@ use crate::domain::dunning::Calendar;
 use crate::intake::toml_lines::line_of;
 
 /// The definitions the program ships with.
-const EMBEDDED: [(&str, &str); 6] = [
+const EMBEDDED: [(&str, &str); 7] = [
+    ("admission.toml", include_str!("../../jobs/admission.toml")),
     ("monthly_close.toml", include_str!("../../jobs/monthly_close.toml")),
     ("import_inbox.toml", include_str!("../../jobs/import_inbox.toml")),
     ("purchases.toml", include_str!("../../jobs/purchases.toml")),

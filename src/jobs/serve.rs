@@ -17,15 +17,15 @@ use crate::app::App;
 /// How long work in hand may take after SIGTERM; what is left is claimed again when its lease is over.
 const DRAIN: Duration = Duration::from_secs(9);
 
-/// Runs until SIGTERM or SIGINT; a second signal ends it at once.
+/// Runs until SIGTERM or SIGINT; a second signal ends it at once. `tasks` are what works beside the runner,
+/// such as the HTTP server: they end when `stop` is cancelled, and are waited for like the workers.
 ///
 /// # Errors
 /// The scheduler or the signals cannot be set up.
-pub async fn serve(app: Arc<App>) -> Result<()> {
-    let stop = CancellationToken::new();
+pub async fn serve(app: Arc<App>, stop: CancellationToken, tasks: JoinSet<()>) -> Result<()> {
     let wake = Arc::new(Notify::new());
     let mut scheduler = heartbeat(&app, wake.clone()).await?;
-    let mut workers = JoinSet::new();
+    let mut workers = tasks;
     for worker in 0..app.config.runner.workers {
         let runner = Runner::new(app.clone(), stop.clone())?;
         workers.spawn(work(runner, worker == 0, wake.clone(), stop.clone()));

@@ -432,7 +432,7 @@ async fn settle(
         CreditSettlement::None => Ok(Consequences::default()),
         CreditSettlement::Offset { still_due } => {
             if still_due.is_zero() {
-                charging::paid(tx, id, &decided.subject_id, payment_status::CREDITED).await?;
+                charging::paid(app, tx, id, &decided.subject_id, payment_status::CREDITED).await?;
             }
             Ok(Consequences::default())
         }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
+use super::ServiceError;
 use super::catalogs::History;
 use crate::app::{App, Options};
 use crate::config::Mode;
@@ -183,6 +184,16 @@ async fn parked(app: &App) -> Result<String> {
         first.unwrap_or_default(),
         parked.first().map_or("", |step| step.run_id.as_str())
     )
+}
+
+/// Does the database answer?
+///
+/// # Errors
+/// It does not.
+pub async fn reachable(app: &App) -> Result<(), ServiceError> {
+    let mut tx = app.db.read().await?;
+    meta::high_water(&mut tx).await?;
+    Ok(())
 }
 
 /// The settings of a database that keep what is committed.

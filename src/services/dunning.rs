@@ -5,7 +5,7 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use super::charging::attempts::Next;
 use super::charging::{self, begin_dunning};
 use super::consequences::Consequences;
-use super::{ServiceError, no_organization, notices, pay_pages};
+use super::{ServiceError, admission, no_organization, notices, pay_pages};
 use crate::app::App;
 use crate::domain::dunning::Calendar;
 use crate::domain::invoice::{InvoiceDocument, InvoiceStatus, PaymentTerms};
@@ -205,6 +205,9 @@ async fn give_up(
     invoices::set_status(tx, id, &invoice.id, status, payment_status::PAST_DUE).await?;
     dunning::end(tx, id, &invoice.id, "given_up").await?;
     let pause = app.calendar().pause;
+    if pause {
+        admission::set_unpaid(app, tx, id, true, now).await?;
+    }
     let notice = Notice::Uncollectible {
         invoice: InvoiceFacts::of(&document(tx, invoice).await?),
         outstanding: invoice.outstanding()?,

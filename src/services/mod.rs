@@ -3,6 +3,7 @@
 //! A service reads and writes through storage, decides through domain, and owns its transactions. It
 //! prints nothing and knows no command line.
 
+pub mod admission;
 pub mod catalogs;
 pub mod charging;
 pub mod consequences;
@@ -18,11 +19,13 @@ pub mod methods;
 pub mod notices;
 pub mod organizations;
 pub mod pay_pages;
+pub mod projection;
 pub mod purchases;
 pub mod readiness;
 pub mod recharges;
 pub mod refunds;
 pub mod usage;
+pub mod webhooks;
 
 use std::path::Path;
 

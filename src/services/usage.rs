@@ -10,6 +10,7 @@ use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 
 use super::ServiceError;
+use super::admission::{self, Ended};
 use super::catalogs::{self, History};
 use crate::app::{App, random_id};
 use crate::domain::credits::{self, Credits};
@@ -17,6 +18,7 @@ use crate::domain::cycle::Cycle;
 use crate::domain::rating::RateCard;
 use crate::domain::usage::UsageEvent;
 use crate::intake::usage::{self as intake, UsageReader};
+use crate::storage::admission::Who;
 use crate::storage::usage::{self, RatedEvent, Stored};
 use crate::storage::{StorageError, Tx, cycles, ledger, organizations, quarantine};
 
@@ -288,6 +290,8 @@ impl<'a> Intake<'a> {
         let stored = usage::add_events(tx, &events, &batch, self.now).await?;
         let new = events.iter().zip(&stored).filter(|(_, stored)| **stored == Stored::New);
         usage::roll_up(tx, new.map(|(event, _)| event)).await?;
+        // Who runs out with this batch is paused, and told so, with it (S49).
+        admission::update(self.app, tx, Who::These(&names), Ended::Leave, self.now).await?;
         for ((line, event), stored) in lines.iter().zip(&events).zip(&stored) {
             match stored {
                 Stored::New => {

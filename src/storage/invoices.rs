@@ -331,6 +331,18 @@ pub async fn by_number(tx: &mut Tx, number: &str) -> Result<Option<Row>, Storage
     Ok(fetch_optional!(tx, Row, select!("WHERE i.number = $1"), number))
 }
 
+/// The oldest invoice of an organization that was given up.
+pub async fn given_up(tx: &mut Tx, organization: &str) -> Result<Option<Row>, StorageError> {
+    Ok(fetch_optional!(
+        tx,
+        Row,
+        select!(
+            "WHERE i.organization = $1 AND i.status = 'uncollectible' ORDER BY i.cycle LIMIT 1"
+        ),
+        organization
+    ))
+}
+
 /// The invoice with an id.
 pub async fn get(tx: &mut Tx, organization: &str, id: &str) -> Result<Option<Row>, StorageError> {
     Ok(fetch_optional!(

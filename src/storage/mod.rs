@@ -3,6 +3,7 @@
 //! Invariants: each statement is static text beside its binds; no arithmetic on amounts in SQL but
 //! sums that are cast and checked; no `now()`; every write happens in a caller's transaction.
 
+pub mod admission;
 pub mod artifacts;
 pub mod audit;
 pub mod catalog;
@@ -30,6 +31,7 @@ pub mod runs;
 pub mod settings;
 pub mod steps;
 pub mod usage;
+pub mod webhooks;
 
 pub use db::{Db, Tx};
 
@@ -94,8 +96,10 @@ impl StorageError {
     #[must_use]
     pub fn is_out_of_range(&self) -> bool {
         // 22003 is PostgreSQL's word for an integer that does not fit; SQLite has only the column's check.
+        // A sum that leaves the integers on SQLite has only its words.
         matches!(self, Self::Engine(sqlx::Error::Database(error))
-            if error.is_check_violation() || error.code().is_some_and(|code| code == "22003"))
+            if error.is_check_violation() || error.code().is_some_and(|code| code == "22003")
+                || error.message() == "integer overflow")
     }
 }
 

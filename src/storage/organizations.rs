@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::db::{execute, fetch_all, fetch_optional, insert};
+use super::db::{execute, fetch_all, fetch_optional, insert, on};
 use super::{StorageError, Tx, damaged, parsed};
 use crate::domain::credits::Credits;
 use crate::domain::decimal;
@@ -10,12 +10,12 @@ use crate::domain::money::{Currency, Money};
 use crate::domain::organization::{Contract, Organization};
 use crate::domain::plan::{RolloverCap, Term};
 
-/// May an organization start new operations (S49)?
+/// Did finance set an organization aside by hand? Whether it may work is derived: `domain::admission`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Yes.
+    /// No.
     Active,
-    /// No, until a purchase or the next cycle.
+    /// Yes.
     Paused,
 }
 
@@ -35,8 +35,10 @@ impl State {
 pub struct Stored {
     /// The domain value, with the terms in force now.
     pub organization: Organization,
-    /// Active or paused.
+    /// Active, or paused by hand.
     pub state: State,
+    /// Paused for an invoice that was given up.
+    pub unpaid: bool,
     /// Since when its plan and contract hold.
     pub terms_since: DateTime<Utc>,
     /// When it was first imported.
@@ -58,6 +60,7 @@ struct Row {
     language: String,
     payment_method: Option<String>,
     state: String,
+    unpaid: bool,
     terms_since: DateTime<Utc>,
     created_at: DateTime<Utc>,
     plan: String,
@@ -100,6 +103,7 @@ impl Row {
                 "paused" => State::Paused,
                 other => return Err(bad("state", other.to_owned())),
             },
+            unpaid: self.unpaid,
             terms_since: self.terms_since,
             created_at: self.created_at,
             organization: Organization {
@@ -153,7 +157,8 @@ macro_rules! select {
     ($condition:literal) => {
         concat!(
             "SELECT o.id, o.name, o.billing_emails, o.joined_on, o.zone, o.currency, o.country, o.address, ",
-            "o.tax_id, o.tax_percent, o.language, o.payment_method, o.state, o.terms_since, o.created_at, ",
+            "o.tax_id, o.tax_percent, o.language, o.payment_method, o.state, o.unpaid, o.terms_since, ",
+            "o.created_at, ",
             "t.plan, t.allowance, t.rollover_cycles, t.rollover_cap, t.fee, t.overage_price ",
             "FROM organization o JOIN organization_terms t ",
             "ON t.organization = o.id AND t.effective_at = o.terms_since ",
@@ -197,6 +202,26 @@ pub async fn set_payment_method(
     Ok(())
 }
 
+/// The named organizations, in no order.
+pub async fn these(tx: &mut Tx, ids: &[String]) -> Result<Vec<Stored>, StorageError> {
+    let mut stored = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(500) {
+        let rows: Vec<Row> = on!(tx, connection => {
+            let mut builder = sqlx::QueryBuilder::new(select!("WHERE o.id IN ("));
+            let mut list = builder.separated(", ");
+            for id in chunk {
+                list.push_bind(id.clone());
+            }
+            list.push_unseparated(")");
+            builder.build_query_as().fetch_all(connection).await?
+        });
+        for row in rows {
+            stored.push(row.into_domain()?);
+        }
+    }
+    Ok(stored)
+}
+
 /// Ids of all organizations, in order.
 pub async fn ids(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
     let rows = fetch_all!(tx, (String,), "SELECT id FROM organization ORDER BY id");
@@ -226,7 +251,7 @@ pub async fn at(
         tx,
         Row,
         "SELECT o.id, o.name, o.billing_emails, o.joined_on, o.zone, o.currency, o.country, o.address, \
-         o.tax_id, o.tax_percent, o.language, o.payment_method, o.state, o.terms_since, o.created_at, \
+         o.tax_id, o.tax_percent, o.language, o.payment_method, o.state, o.unpaid, o.terms_since, o.created_at, \
          t.plan, t.allowance, t.rollover_cycles, t.rollover_cap, t.fee, t.overage_price \
          FROM organization o JOIN organization_terms t ON t.organization = o.id \
          WHERE o.id = $1 AND t.effective_at = $2",

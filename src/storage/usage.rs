@@ -274,23 +274,29 @@ pub async fn unbilled(
     Ok(Credits::from_nano(rows.first().map_or(0, |(credits,)| *credits)))
 }
 
-/// Credits left in all grants less rated use that no close has taken, by organization.
-pub async fn available_by_organization(
+/// Rated use of a range of organizations that no close has taken, by the cycle that bills it.
+pub async fn by_billed_cycle(
     tx: &mut Tx,
-) -> Result<HashMap<String, Credits>, StorageError> {
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<(Cycle, Credits)>>, StorageError> {
     let rows = fetch_all!(
         tx,
-        (String, i64),
-        "SELECT organization, CAST(SUM(amount) AS BIGINT) FROM (\
-         SELECT organization, remaining AS amount FROM credit_balance WHERE remaining > 0 UNION ALL \
-         SELECT r.organization, -r.credits FROM usage_rollup r JOIN billing_cycle c \
-         ON c.organization = r.organization AND c.state = 'open' AND r.billed_cycle >= c.cycle) AS movements \
-         GROUP BY organization"
+        (String, String, i64),
+        "SELECT u.organization, u.billed_cycle, CAST(SUM(u.credits) AS BIGINT) FROM usage_rollup u \
+         JOIN billing_cycle c ON c.organization = u.organization AND c.state = 'open' \
+         AND u.billed_cycle >= c.cycle WHERE u.organization BETWEEN $1 AND $2 \
+         GROUP BY u.organization, u.billed_cycle",
+        first,
+        last
     );
-    Ok(rows
-        .into_iter()
-        .map(|(organization, nano)| (organization, Credits::from_nano(nano)))
-        .collect())
+    let mut by_organization: HashMap<String, Vec<(Cycle, Credits)>> = HashMap::new();
+    for (organization, cycle, nano) in rows {
+        let cycle = parsed("usage_rollup", "billed_cycle", &organization, &cycle)?;
+        let used = (cycle, Credits::from_nano(nano));
+        by_organization.entry(organization).or_default().push(used);
+    }
+    Ok(by_organization)
 }
 
 /// Where a roll-up and the events it should sum differ.

@@ -3,6 +3,7 @@
 //! Each check recomputes what it checks from other rows: hashes from contents, remaining from entries,
 //! statements and invoices by closing the cycle again.
 
+mod admission;
 mod chain;
 mod closes;
 mod documents;
@@ -92,6 +93,7 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
     checks.extend(money.finish());
     checks.push(work::runs(&mut tx).await?);
     checks.push(work::mails(&mut tx).await?);
+    checks.push(admission::told(&mut tx).await?);
     checks.push(work::audit_trail(&mut tx).await?);
     Ok(checks)
 }

@@ -69,7 +69,7 @@ both_engines!(a_due_instant_runs_once, |world| {
     world.set_clock("2026-01-10T09:05:00Z");
     assert_eq!(world.clean_tick().await.runs.len(), 1);
     assert_eq!(names(&world, "inbox/done"), ["a.csv", "b.csv"]);
-    assert_eq!(world.count("run").await, 2);
+    assert_eq!(world.count("run WHERE job = 'import_inbox'").await, 2);
 });
 
 both_engines!(bad_rows_stay_with_their_reasons, |world| {
@@ -115,10 +115,11 @@ both_engines!(what_is_no_usage_file_is_parked, |world| {
     assert_eq!(names(&world, "inbox"), ["letter.csv", "letter.csv.rejected.csv"]);
     // The good one beside it was taken.
     assert_eq!(world.balance("acme").await.available, whole(997));
-    let steps = world.count("step").await;
+    let imports = "step WHERE kind = 'import_usage'";
+    let steps = world.count(imports).await;
     for instant in ["2026-01-10T09:02:00Z", "2026-01-10T09:30:00Z"] {
         world.set_clock(instant);
         assert!(world.clean_tick().await.runs.is_empty());
     }
-    assert_eq!(world.count("step").await, steps);
+    assert_eq!(world.count(imports).await, steps);
 });

@@ -12,7 +12,9 @@ use crate::domain::grant::OpenGrant;
 use crate::domain::invoice::UsageSummary;
 use crate::jobs::StepKind;
 use crate::services::ServiceError;
+use crate::services::admission::{self, Ended};
 use crate::services::catalogs::History;
+use crate::storage::admission::Who;
 use crate::storage::cycles::Closed;
 use crate::storage::ledger::Postings;
 use crate::storage::organizations::Stored;
@@ -81,6 +83,9 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let invoiced = outcomes.iter().any(|(_, outcome)| outcome.invoice.is_some());
     let closed = outcomes.len();
     write(&mut tx, step, outcomes, now).await?;
+    // The next cycle's allowance lets those go on who had run out (S50).
+    let chunk = Who::Range(range.first, range.last);
+    admission::update(app, &mut tx, chunk, Ended::Leave, now).await?;
     park(&mut tx, step, &poisoned, now).await?;
     if invoiced {
         let issue = chunk_step(StepKind::Issue, &step.run_id, &range, step.ordinal, now);

@@ -1,6 +1,7 @@
 //! One file per kind of step. A step reads, decides through domain, writes once, and makes its successors
 //! in the same transaction.
 
+pub mod admission;
 pub mod charge;
 pub mod check_method;
 pub mod close;
@@ -12,6 +13,7 @@ pub mod recharge;
 pub mod refund;
 pub mod render;
 pub mod retry_payment;
+pub mod webhook;
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -88,9 +90,9 @@ pub async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         StepKind::RetryPayment => retry_payment::execute(app, step).await,
         StepKind::CheckMethod => check_method::execute(app, step).await,
         StepKind::Refund => refund::execute(app, step).await,
-        StepKind::Admission | StepKind::Alert | StepKind::ExpiryNotice | StepKind::Webhook => {
-            Err(StepError::Park("not here yet".to_owned()))
-        }
+        StepKind::Admission => admission::execute(app, step).await,
+        StepKind::Webhook => webhook::execute(app, step).await,
+        StepKind::Alert | StepKind::ExpiryNotice => Err(StepError::Park("not here yet".to_owned())),
     }
 }
 

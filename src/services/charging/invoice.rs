@@ -9,10 +9,10 @@ use crate::domain::invoice::InvoiceStatus;
 use crate::domain::ledger::{self as books, Account, Posting};
 use crate::domain::money::Money;
 use crate::domain::payment::ChargeOutcome;
-use crate::services::ServiceError;
 use crate::services::consequences::Consequences;
 use crate::services::credits::current_cycle;
 use crate::services::mails::{self, Kind};
+use crate::services::{ServiceError, admission};
 use crate::storage::charges::{self, Charge, Payment};
 use crate::storage::dunning::{self, Dunning};
 use crate::storage::invoices::{self, payment_status};
@@ -43,7 +43,7 @@ pub(super) async fn settle(
                 received_on: now.with_timezone(&organization.zone).date_naive(),
             };
             receive(tx, &payment, charge.request.amount, stored, now).await?;
-            paid(tx, id, invoice, payment_status::PAID).await?;
+            paid(app, tx, id, invoice, payment_status::PAID).await?;
             told(Kind::Receipt)
         }
         ChargeOutcome::Declined { .. } => {
@@ -103,13 +103,19 @@ async fn set_unpaid(
 /// # Errors
 /// The database fails.
 pub async fn paid(
+    app: &App,
     tx: &mut Tx,
     id: &str,
     invoice: &str,
     payment_status: &str,
 ) -> Result<(), ServiceError> {
+    let before = dunning::given_up(tx, id).await?;
     invoices::set_status(tx, id, invoice, InvoiceStatus::Settled, payment_status).await?;
     dunning::end(tx, id, invoice, "paid").await?;
+    // What was paused for this invoice goes on; another one that was given up keeps it paused.
+    if before > 0 && dunning::given_up(tx, id).await? == 0 {
+        admission::set_unpaid(app, tx, id, false, app.clock.now()).await?;
+    }
     Ok(())
 }
 

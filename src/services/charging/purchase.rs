@@ -69,7 +69,7 @@ async fn grant(
     if !purchases::mark_paid(tx, purchase, cycle, &grant.id, now).await? {
         return Ok(Consequences::default());
     }
-    add_grant(tx, id, &grant, None, now).await?;
+    add_grant(app, tx, id, &grant, None, now).await?;
     let amount = charge.request.amount;
     let held = Money::zero(amount.currency()).minus(amount)?;
     let posting = Posting::new(

@@ -83,7 +83,7 @@ pub async fn record_transfer(
         received_on: transfer.received_on,
     };
     receive(tx, &payment, due, &stored, now).await?;
-    paid(tx, &id, &row.id, payment_status::PAID).await?;
+    paid(app, tx, &id, &row.id, payment_status::PAID).await?;
     let command = format!("payment record {number} {amount}");
     audit::append(tx, now, &app.actor, &command, transfer.reason).await?;
     let organization = &stored.organization;

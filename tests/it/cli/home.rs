@@ -11,8 +11,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Words that no output may ever hold.
-pub(super) const CANARIES: [&str; 3] =
-    ["canary-db-password", "canary-smtp-password", "4111111111111111"];
+pub(super) const CANARIES: [&str; 5] = [
+    "canary-db-password",
+    "canary-smtp-password",
+    "4111111111111111",
+    "canary-bearer-token-0123456789",
+    "whsec_Y2FuYXJ5",
+];
 
 /// A home folder; it and everything in it vanish with the test.
 pub(super) struct Home {

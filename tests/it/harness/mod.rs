@@ -5,6 +5,7 @@
 pub mod database;
 pub mod provider;
 pub mod rows;
+pub mod web;
 pub mod world;
 
 use std::sync::Arc;

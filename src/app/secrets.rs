@@ -1,0 +1,66 @@
+//! Secrets of what is configured: read from a file or the environment, never from an argument.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::config::Config;
+use crate::webhooks::{Endpoint, Key, Webhooks};
+
+/// The variable that holds bearer tokens, one a line.
+const HTTP_TOKEN: &str = "MONTHEND_HTTP_TOKEN";
+
+/// The endpoints of `[[webhooks]]` with their secrets.
+pub(super) fn webhooks(home: &Path, config: &Config) -> Result<Webhooks> {
+    let mut endpoints = Vec::with_capacity(config.webhooks.len());
+    for webhook in &config.webhooks {
+        let name = &webhook.name;
+        let text = match (&webhook.secret_file, &webhook.secret_env) {
+            (Some(path), _) => file(home, path, &format!("webhooks {name}: secret_file"))?,
+            (None, Some(env)) => std::env::var(env)
+                .map_err(|_| anyhow!("webhooks {name}: the environment has no {env}"))?,
+            (None, None) => String::new(),
+        };
+        let keys: Vec<Key> = text
+            .split_whitespace()
+            .map(Key::parse)
+            .collect::<Result<_, _>>()
+            .map_err(|problem| anyhow!("webhooks {name}: {problem}"))?;
+        if keys.is_empty() {
+            bail!("webhooks {name}: there is no secret in its file or variable");
+        }
+        let events = webhook.wanted().map_err(|problem| anyhow!("webhooks {name}: {problem}"))?;
+        endpoints.push(Endpoint { name: name.clone(), url: webhook.url.clone(), keys, events });
+    }
+    Ok(Webhooks::new(endpoints)?)
+}
+
+/// The bearer tokens of `serve --http`: of the environment, or else of `[http] token_file`.
+///
+/// # Errors
+/// There is none, or one is too short to be kept secret.
+pub fn http_tokens(home: &Path, config: &Config) -> Result<Vec<String>> {
+    /// Fewest characters of a token: nobody guesses it.
+    const FEWEST: usize = 20;
+    let text = match (std::env::var(HTTP_TOKEN), &config.http.token_file) {
+        (Ok(text), _) => text,
+        (Err(_), Some(path)) => file(home, path, "http.token_file")?,
+        (Err(_), None) => String::new(),
+    };
+    let tokens: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    if tokens.is_empty() {
+        bail!("serve --http needs a bearer token: set {HTTP_TOKEN}, or [http] token_file");
+    }
+    if tokens.iter().any(|token| token.len() < FEWEST || !token.is_ascii()) {
+        bail!(
+            "a bearer token must have at least {FEWEST} characters, all ASCII: try `openssl rand -hex 32`"
+        );
+    }
+    Ok(tokens)
+}
+
+fn file(home: &Path, path: &Path, what: &str) -> Result<String> {
+    let path = home.join(path);
+    std::fs::read_to_string(&path)
+        .with_context(|| format!("{what}: cannot read {}", path.display()))
+}

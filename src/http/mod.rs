@@ -1,0 +1,96 @@
+//! The small HTTP server beside the runner: is it alive, and may an organization start new operations?
+//!
+//! Invariants: a request never holds up the runner (few of them read the database at once); a wrong token
+//! learns nothing; no error repeats what was sent. It speaks no TLS: beyond this machine it belongs behind
+//! something that does.
+
+mod authorization;
+mod problem;
+mod server;
+mod tokens;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+pub use problem::{Problem, json};
+pub use server::{bind, serve};
+pub use tokens::Tokens;
+
+use crate::app::App;
+use crate::services::doctor;
+
+/// Bytes of a request's body; more is refused.
+const BODY_BYTES: usize = 256 * 1024;
+/// Requests in hand; more are asked to come back.
+const IN_HAND: usize = 128;
+/// Requests that read the database at once: the runner keeps the other connections.
+const READING: usize = 3;
+/// How long a request may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What every request finds: the deployment, the tokens, and the limits.
+pub struct Doors {
+    /// The deployment.
+    pub app: Arc<App>,
+    tokens: Tokens,
+    in_hand: Semaphore,
+    reading: Semaphore,
+}
+
+impl Doors {
+    /// To a deployment, for those who have a token.
+    #[must_use]
+    pub fn new(app: Arc<App>, tokens: Tokens) -> Arc<Self> {
+        let (in_hand, reading) = (Semaphore::new(IN_HAND), Semaphore::new(READING));
+        Arc::new(Self { app, tokens, in_hand, reading })
+    }
+
+    /// A place among those who use the database; waits for one.
+    ///
+    /// # Errors
+    /// The server is stopping.
+    pub async fn place(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.reading.acquire().await.map_err(|_| Problem::busy())
+    }
+}
+
+/// All routes. Another one is a line here and a file of its own.
+pub fn router(doors: Arc<Doors>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/v1/organizations/{id}/authorization", get(authorization::answer))
+        .fallback(async || Problem::not_found("there is nothing here"))
+        .method_not_allowed_fallback(async || {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            Problem::new(status, "method_not_allowed", "this cannot be done here")
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn_with_state(doors.clone(), limited))
+        .with_state(doors)
+}
+
+/// No request takes longer than it may, and no crowd keeps those in hand from being answered.
+async fn limited(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response {
+    let Ok(_place) = doors.in_hand.try_acquire() else {
+        return Problem::busy().into_response();
+    };
+    match tokio::time::timeout(TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::busy().into_response(),
+    }
+}
+
+/// Is the database reachable?
+async fn health(State(doors): State<Arc<Doors>>) -> Result<Response, Problem> {
+    let _place = doors.place().await?;
+    doctor::reachable(&doors.app).await?;
+    Ok(json(StatusCode::OK, &serde_json::json!({"status": "ok"})))
+}
