@@ -1,10 +1,13 @@
 //! `monthend.toml`: what the operator decides.
 
 pub mod http;
+pub mod payments;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use payments::{Gateway, Payments};
 
 use crate::domain::text;
 use crate::intake::toml_lines::{key_of, line_of};
@@ -229,32 +232,6 @@ pub enum Tls {
     None,
 }
 
-/// Who collects the money.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Payments {
-    /// `sandbox` plays a provider, `manual` is bank transfer.
-    pub gateway: Gateway,
-    /// Seconds one charge may take before its outcome is unknown.
-    pub timeout_s: u16,
-}
-
-impl Default for Payments {
-    fn default() -> Self {
-        Self { gateway: Gateway::Sandbox, timeout_s: 30 }
-    }
-}
-
-/// Who collects the money.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Gateway {
-    /// Plays a provider, with its own journal.
-    Sandbox,
-    /// Bank transfer: finance records payments.
-    Manual,
-}
-
 /// The unattended runner.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -384,8 +361,8 @@ impl Config {
         if !(1..=3600).contains(&self.runner.heartbeat_s) {
             return Some(("runner.heartbeat_s", "must be from 1 to 3600".to_owned()));
         }
-        if !(1..=50).contains(&self.payments.timeout_s) {
-            return Some(("payments.timeout_s", "must be from 1 to 50".to_owned()));
+        if let Some(problem) = self.payments.problem() {
+            return Some(problem);
         }
         if self.mail.smtp.as_ref().is_some_and(|smtp| !(1..=50).contains(&smtp.timeout_s)) {
             return Some(("mail.smtp.timeout_s", "must be from 1 to 50".to_owned()));

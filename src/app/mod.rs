@@ -4,6 +4,7 @@ pub mod secrets;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -13,7 +14,7 @@ use crate::documents::pdf::{DocumentStyle, Renderer};
 use crate::domain::dunning::Calendar;
 use crate::jobs::definition::{self, Job};
 use crate::mail::{Mailer, Outbox, Secret, Smtp, SmtpConfig, SmtpTls, Templates};
-use crate::payments::{Manual, PaymentGateway, Sandbox};
+use crate::payments::{Manual, PaymentGateway, Sandbox, Stripe, StripeSettings};
 use crate::storage::meta::{self, names};
 use crate::storage::{Db, migrations};
 use crate::webhooks::Webhooks;
@@ -126,6 +127,7 @@ impl App {
                 let journal = home.join("sandbox-journal.jsonl");
                 Arc::new(Sandbox::open(&journal).context("cannot open the sandbox's journal")?)
             }
+            Gateway::Stripe => stripe(&home, &config)?,
         };
         let templates_dir = config.templates_dir.as_ref().map(|dir| home.join(dir));
         let jobs_dir = config.jobs_dir.as_ref().map(|dir| home.join(dir));
@@ -250,6 +252,20 @@ pub fn random_id(prefix: &str) -> Result<String> {
         .and_then(|mut source| source.read_exact(&mut bytes))
         .context("cannot read random bits")?;
     Ok(format!("{prefix}_{}", &crate::domain::ids::sha256_hex(&bytes)[..26]))
+}
+
+fn stripe(home: &Path, config: &Config) -> Result<Arc<dyn PaymentGateway>> {
+    let given = &config.payments.stripe;
+    let live = StripeSettings::live(secrets::stripe_key(home, config)?);
+    let settings = StripeSettings {
+        base_url: given.base_url.clone().unwrap_or(live.base_url),
+        api_version: given.api_version.clone().unwrap_or(live.api_version),
+        timeout: Duration::from_secs(u64::from(config.payments.timeout_s)),
+        connect_timeout: Duration::from_secs(u64::from(given.connect_timeout_s)),
+        requests_per_second: given.requests_per_second,
+        key: live.key,
+    };
+    Ok(Arc::new(Stripe::new(settings).context("payments.stripe")?))
 }
 
 fn mailer(home: &Path, config: &Config) -> Result<Arc<dyn Mailer>> {

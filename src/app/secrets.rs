@@ -4,11 +4,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::config::Config;
+use crate::config::{Config, Mode};
+use crate::domain::secret::Secret;
 use crate::webhooks::{Endpoint, Key, Webhooks};
 
 /// The variable that holds bearer tokens, one a line.
 const HTTP_TOKEN: &str = "MONTHEND_HTTP_TOKEN";
+/// The variable that holds Stripe's secret key.
+const STRIPE_KEY: &str = "MONTHEND_STRIPE_KEY";
+/// The variable that holds the secrets of Stripe's notifications, one a line.
+const STRIPE_WEBHOOK: &str = "MONTHEND_STRIPE_WEBHOOK_SECRET";
 
 /// The endpoints of `[[webhooks]]` with their secrets.
 pub(super) fn webhooks(home: &Path, config: &Config) -> Result<Webhooks> {
@@ -57,6 +62,46 @@ pub fn http_tokens(home: &Path, config: &Config) -> Result<Vec<String>> {
         );
     }
     Ok(tokens)
+}
+
+/// Stripe's secret key, fitting the mode: a test deployment never charges real cards, and a live one never
+/// plays (F72).
+///
+/// # Errors
+/// There is none, or it is the other mode's.
+pub(super) fn stripe_key(home: &Path, config: &Config) -> Result<Secret> {
+    let stripe = &config.payments.stripe;
+    let text = match (std::env::var(STRIPE_KEY), &stripe.key_file) {
+        (Ok(text), _) => text,
+        (Err(_), Some(path)) => file(home, path, "payments.stripe.key_file")?,
+        (Err(_), None) => {
+            bail!(
+                "gateway = \"stripe\" needs a secret key: set {STRIPE_KEY}, or payments.stripe.key_file"
+            )
+        }
+    };
+    let key = text.trim();
+    let is_live = key.starts_with("sk_live_") || key.starts_with("rk_live_");
+    match (config.mode, is_live) {
+        (Mode::Test, true) => bail!("the Stripe key is a live one, but mode = \"test\""),
+        (Mode::Live, false) if stripe.base_url.is_none() => {
+            bail!("mode = \"live\" needs a live Stripe key (sk_live_… or, better, rk_live_…)")
+        }
+        _ => Ok(Secret::new(key)),
+    }
+}
+
+/// The secrets that sign Stripe's notifications; none: no notification is believed.
+///
+/// # Errors
+/// Their file cannot be read.
+pub fn stripe_webhook(home: &Path, config: &Config) -> Result<Vec<Secret>> {
+    let text = match (std::env::var(STRIPE_WEBHOOK), &config.payments.stripe.webhook_secret_file) {
+        (Ok(text), _) => text,
+        (Err(_), Some(path)) => file(home, path, "payments.stripe.webhook_secret_file")?,
+        (Err(_), None) => String::new(),
+    };
+    Ok(text.split_whitespace().map(Secret::new).collect())
 }
 
 fn file(home: &Path, path: &Path, what: &str) -> Result<String> {

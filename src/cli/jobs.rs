@@ -48,7 +48,8 @@ pub(super) async fn serve(app: &Arc<App>, listen: Option<SocketAddr>) -> Result<
     if let Some(address) = listen.or(app.config.http.listen) {
         let tokens = http::Tokens::new(&secrets::http_tokens(&app.home, &app.config)?);
         let listener = http::bind(address).await?;
-        let router = http::router(http::Doors::new(app.clone(), tokens));
+        let stripe = secrets::stripe_webhook(&app.home, &app.config)?;
+        let router = http::router(http::Doors::new(app.clone(), tokens, stripe));
         tasks.spawn(http::serve(listener, router, stop.clone()));
     }
     crate::jobs::serve::serve(app.clone(), stop, tasks).await?;

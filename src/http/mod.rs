@@ -5,8 +5,10 @@
 //! something that does.
 
 mod authorization;
+mod pay;
 mod problem;
 mod server;
+mod stripe;
 mod tokens;
 
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use problem::{Problem, json};
@@ -25,6 +27,7 @@ pub use server::{bind, serve};
 pub use tokens::Tokens;
 
 use crate::app::App;
+use crate::domain::secret::Secret;
 use crate::services::doctor;
 
 /// Bytes of a request's body; more is refused.
@@ -41,16 +44,22 @@ pub struct Doors {
     /// The deployment.
     pub app: Arc<App>,
     tokens: Tokens,
+    stripe: Vec<Secret>,
     in_hand: Semaphore,
     reading: Semaphore,
 }
 
 impl Doors {
-    /// To a deployment, for those who have a token.
+    /// To a deployment, for those who have a token, and for a provider whose notifications are signed so.
     #[must_use]
-    pub fn new(app: Arc<App>, tokens: Tokens) -> Arc<Self> {
+    pub fn new(app: Arc<App>, tokens: Tokens, stripe: Vec<Secret>) -> Arc<Self> {
         let (in_hand, reading) = (Semaphore::new(IN_HAND), Semaphore::new(READING));
-        Arc::new(Self { app, tokens, in_hand, reading })
+        Arc::new(Self { app, tokens, stripe, in_hand, reading })
+    }
+
+    /// The secrets that sign Stripe's notifications.
+    fn stripe(&self) -> &[Secret] {
+        &self.stripe
     }
 
     /// A place among those who use the database; waits for one.
@@ -67,6 +76,16 @@ pub fn router(doors: Arc<Doors>) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/v1/organizations/{id}/authorization", get(authorization::answer))
+        .route("/v1/webhooks/stripe", post(stripe::hear))
+        .route(
+            "/pay/{organization}/{invoice}/{signature}",
+            get(pay::show_invoice).post(pay::pay_invoice),
+        )
+        .route(
+            "/method/{organization}/{subject}/{signature}",
+            get(pay::show_method).post(pay::save_method),
+        )
+        .route("/thanks", get(pay::thanks))
         .fallback(async || Problem::not_found("there is nothing here"))
         .method_not_allowed_fallback(async || {
             let status = StatusCode::METHOD_NOT_ALLOWED;

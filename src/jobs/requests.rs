@@ -22,6 +22,7 @@ use crate::services::catalogs::History;
 use crate::services::charging::attempts::Next;
 use crate::services::charging::{self, Transfer};
 use crate::services::consequences::Consequences;
+use crate::services::pay_pages::{self, Destination};
 use crate::services::purchases::{self, Begun, Wanted};
 use crate::services::{ServiceError, credit_notes, no_organization, refunds};
 use crate::storage::invoices::payment_status;
@@ -418,6 +419,24 @@ pub async fn record_refund(
     let mut tx = app.db.write().await?;
     let follows = refunds::record_transfer(app, &mut tx, number, reference, reason).await?;
     finish(app, tx, &follows).await
+}
+
+/// Opens a page for a customer who wants to pay an invoice; the attempt gets its step, which looks after it.
+///
+/// # Errors
+/// See [`pay_pages::open`].
+pub async fn open_pay_page(
+    app: &Arc<App>,
+    organization: &str,
+    invoice: &str,
+) -> Result<Destination, ServiceError> {
+    let (destination, follows) = pay_pages::open(app, organization, invoice).await?;
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    let run = daily_run(&mut tx, names::PURCHASES, now).await?;
+    steps::add(&mut tx, &follow_up(&follows, &run, 0, now), now).await?;
+    tx.commit().await?;
+    Ok(destination)
 }
 
 /// How long an unknown charge must have been quiet before a person may close it.

@@ -81,7 +81,10 @@ async fn advance(
     now: DateTime<Utc>,
 ) -> Result<(), ServiceError> {
     let tomorrow = now + chrono::Duration::days(1);
-    let mut stage = row.stage + 1;
+    // Brought forward by a new method, a day ahead is not used up.
+    let index = usize::try_from(row.stage).unwrap_or(usize::MAX);
+    let ahead = calendar.due_at(row.began_at, index).is_some_and(|due| due > now);
+    let mut stage = if ahead { row.stage } else { row.stage + 1 };
     let next_at = loop {
         let index = usize::try_from(stage).unwrap_or(usize::MAX);
         let due = calendar.due_at(row.began_at, index).unwrap_or(tomorrow);

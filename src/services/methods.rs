@@ -12,7 +12,7 @@ use crate::domain::organization::Organization;
 use crate::domain::payment::{Payer, VOIDED};
 use crate::storage::charges::{self, Charge};
 use crate::storage::methods::{self, Method};
-use crate::storage::{Tx, audit, ledger, organizations};
+use crate::storage::{Tx, audit, dunning as dunning_rows, ledger, organizations};
 
 /// Saved methods and failed attempts of a range of organizations, read once.
 #[derive(Debug, Default)]
@@ -208,6 +208,8 @@ pub async fn add(
     if replaces && current != Some(token) {
         organizations::set_payment_method(&mut tx, id, Some(token), now).await?;
     }
+    // What could not be collected is tried with it at once.
+    dunning_rows::hurry(&mut tx, id, now).await?;
     let what = if replaces { "default" } else { "fallback" };
     let command = format!("method add {id} {} as {what}", masked(token));
     audit::append(&mut tx, now, &app.actor, &command, reason).await?;

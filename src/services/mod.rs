@@ -17,6 +17,7 @@ pub mod issuing;
 pub mod mails;
 pub mod methods;
 pub mod notices;
+pub mod notifications;
 pub mod organizations;
 pub mod pay_pages;
 pub mod projection;

@@ -12,6 +12,7 @@ use super::{ServiceError, methods};
 use crate::app::{App, random_id};
 use crate::domain::ids;
 use crate::domain::invoice::InvoiceStatus;
+use crate::domain::money::Money;
 use crate::domain::payment::{ChargeOutcome, ChargeState};
 use crate::payments::GatewayError;
 use crate::storage::charges::{self, Charge, Subject};
@@ -96,6 +97,45 @@ fn signature(secret: &str, what: &str, organization: &str, subject: &str) -> Str
     ids::sha256_hex(&mac.finalize().into_bytes())[..32].to_owned()
 }
 
+/// What a customer who opens the link of an invoice is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// It can be paid.
+    ToPay {
+        /// The invoice's number.
+        number: String,
+        /// What is still to be paid.
+        amount: Money,
+    },
+    /// It cannot, or need not: this is to be said.
+    Text(&'static str),
+}
+
+/// What a customer who opens the link of an invoice is shown; changes nothing.
+///
+/// # Errors
+/// The database fails.
+pub async fn shown(app: &App, organization: &str, invoice: &str) -> Result<Shown, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let Some(row) = invoices::get(&mut tx, organization, invoice).await? else {
+        return Ok(Shown::Text("There is no such invoice."));
+    };
+    if row.status()? == InvoiceStatus::Settled {
+        return Ok(Shown::Text(PAID));
+    }
+    let attempts = charges::of_subject(&mut tx, organization, invoice).await?;
+    let underway = attempts
+        .iter()
+        .any(|charge| charge.state.is_live() && charge.state != ChargeState::NeedsAction);
+    if underway {
+        return Ok(Shown::Text(UNDER_WAY));
+    }
+    Ok(Shown::ToPay { amount: row.outstanding()?, number: row.number.unwrap_or_default() })
+}
+
+const PAID: &str = "This invoice is paid. Thank you.";
+const UNDER_WAY: &str = "A payment of this invoice is under way. Please look again in a while.";
+
 /// Where a customer who wants to pay an invoice is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
@@ -123,10 +163,7 @@ pub async fn open(
     let attempts = charges::of_subject(&mut tx, organization, invoice).await?;
     drop(tx);
     if row.status()? == InvoiceStatus::Settled {
-        return Ok((
-            Destination::Text("This invoice is paid. Thank you."),
-            Consequences::default(),
-        ));
+        return Ok((Destination::Text(PAID), Consequences::default()));
     }
     let mut follows = Consequences::default();
     if let Some(live) = attempts.iter().find(|charge| charge.state.is_live()) {
@@ -135,8 +172,7 @@ pub async fn open(
             return Ok((page(app, live).await?, follows));
         }
         if !waits {
-            let text = "A payment of this invoice is under way. Please look again in a while.";
-            return Ok((Destination::Text(text), follows));
+            return Ok((Destination::Text(UNDER_WAY), follows));
         }
         follows.extend(call_off(app, live).await?);
     }
@@ -164,6 +200,11 @@ pub async fn call_off(app: &App, charge: &Charge) -> Result<Consequences, Servic
     let follows = charging::settle(app, &mut tx, charge, &outcome).await?;
     tx.commit().await?;
     Ok(follows)
+}
+
+/// Where the provider sends the customer back to.
+fn back(app: &App) -> String {
+    app.public_url().map_or_else(|| "https://example.com".to_owned(), |url| format!("{url}/thanks"))
 }
 
 fn provider(error: GatewayError) -> ServiceError {
@@ -213,7 +254,7 @@ async fn page(app: &App, charge: &Charge) -> Result<Destination, ServiceError> {
     let mut tx = app.db.read().await?;
     let payer = methods::payer(&mut tx, &charge.request.organization).await?;
     drop(tx);
-    let back = app.public_url().unwrap_or_default();
+    let back = back(app);
     let page = app.gateway.pay_page(&charge.request, &payer, &back).await.map_err(provider)?;
     let mut tx = app.db.write().await?;
     let waits = ChargeOutcome::NeedsAction { provider_id: page.provider_id };
@@ -231,7 +272,7 @@ pub async fn save_method(app: &App, organization: &str) -> Result<String, Servic
     let mut tx = app.db.read().await?;
     let payer = methods::payer(&mut tx, organization).await?;
     drop(tx);
-    let back = app.public_url().unwrap_or_default();
+    let back = back(app);
     Ok(app.gateway.save_method_page(&payer, &back).await.map_err(provider)?.url)
 }
 
@@ -243,6 +284,6 @@ pub async fn portal(app: &App, organization: &str) -> Result<String, ServiceErro
     let mut tx = app.db.read().await?;
     let payer = methods::payer(&mut tx, organization).await?;
     drop(tx);
-    let back = app.public_url().unwrap_or_default();
+    let back = back(app);
     Ok(app.gateway.portal_page(&payer, &back).await.map_err(provider)?.url)
 }

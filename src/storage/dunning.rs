@@ -95,6 +95,21 @@ pub async fn advance(
     Ok(())
 }
 
+/// Brings the next day of an organization's open calendars forward to now: it has a new method.
+pub async fn hurry(
+    tx: &mut Tx,
+    organization: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE dunning SET next_at = $2 WHERE organization = $1 AND state = 'open' AND next_at > $2",
+        organization,
+        now
+    );
+    Ok(())
+}
+
 /// Ends an invoice's dunning: `paid` or `given_up`. Paid ends what was given up, too.
 pub async fn end(
     tx: &mut Tx,

@@ -26,6 +26,12 @@ pub async fn hear(
     Ok(touched == 1)
 }
 
+/// Was a notification heard before?
+pub async fn heard(tx: &mut Tx, id: &str) -> Result<bool, StorageError> {
+    let row = fetch_optional!(tx, (String,), "SELECT id FROM provider_event WHERE id = $1", id);
+    Ok(row.is_some())
+}
+
 /// How a provider has been answering.
 #[derive(Debug, Clone, Default, PartialEq, Eq, sqlx::FromRow)]
 pub struct Health {

@@ -213,6 +213,23 @@ pub async fn finish_subject(
     Ok(())
 }
 
+/// Lets the waiting or parked steps about a subject go now: there is news of it. Gives how many.
+pub async fn hurry_subject(
+    tx: &mut Tx,
+    organization: &str,
+    subject: &str,
+    now: DateTime<Utc>,
+) -> Result<u64, StorageError> {
+    Ok(execute!(
+        tx,
+        "UPDATE step SET state = 'ready', next_at = $3 WHERE organization = $1 AND subject = $2 \
+         AND state IN ('ready', 'parked') AND (next_at > $3 OR state = 'parked')",
+        organization,
+        subject,
+        now
+    ))
+}
+
 /// Gives a step back, to be tried again at an instant.
 pub async fn release(
     tx: &mut Tx,

@@ -25,7 +25,7 @@ async fn listen(world: &World) -> (SocketAddr, CancellationToken, JoinHandle<()>
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let tokens = Tokens::new(&[TOKEN.to_owned(), OTHER.to_owned()]);
-    let routes = router(Doors::new(world.app(), tokens));
+    let routes = router(Doors::new(world.app(), tokens, Vec::new()));
     (address, stop.clone(), tokio::spawn(serve(listener, routes, stop)))
 }
 

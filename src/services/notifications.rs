@@ -1,0 +1,120 @@
+//! The provider's notifications: hints where to look, never facts by themselves.
+//!
+//! They come late, twice, out of order, or from someone else. So each is remembered by its id, and all it
+//! does is to let the step go that asks the provider how things stand.
+
+use super::{ServiceError, methods};
+use crate::app::App;
+use crate::domain::payment::{EventSubject, ProviderEvent};
+use crate::storage::{Tx, audit, charges, methods as saved, provider, refunds, steps};
+
+/// Hears a notification. Hearing it again does nothing.
+///
+/// # Errors
+/// The database or the provider fails: the provider sends it again.
+pub async fn hear(app: &App, event: &ProviderEvent) -> Result<(), ServiceError> {
+    match &event.about {
+        EventSubject::Charge { key } => {
+            let mut tx = app.db.write().await?;
+            let charge = charges::by_key(&mut tx, key).await?;
+            let about = charge.map(|charge| (charge.request.organization, charge.id));
+            look(app, tx, event, about).await
+        }
+        EventSubject::Refund { key } => {
+            let mut tx = app.db.write().await?;
+            let refund = refunds::by_key(&mut tx, key).await?;
+            let about = refund.map(|refund| (refund.organization, refund.id));
+            look(app, tx, event, about).await
+        }
+        EventSubject::MethodSaved { organization, token } => {
+            if !is_new(app, event).await? {
+                return Ok(());
+            }
+            // The token is asked about at the provider before it is believed.
+            let reason = "saved on the provider's page";
+            methods::add(app, organization, token, true, reason).await?;
+            remember(app, event, Some((organization, token))).await
+        }
+        EventSubject::MethodChanged { token } => {
+            if !is_new(app, event).await? {
+                return Ok(());
+            }
+            let mut tx = app.db.read().await?;
+            let known = saved::by_token(&mut tx, token).await?;
+            drop(tx);
+            for method in known {
+                methods::refresh(app, &method.organization).await?;
+            }
+            remember(app, event, None).await
+        }
+        EventSubject::Dispute { key, provider_id } => {
+            disputed(app, event, key.as_deref(), provider_id).await
+        }
+        EventSubject::Other => Ok(()),
+    }
+}
+
+/// Remembers the notification and lets the step about its subject go, in one transaction.
+async fn look(
+    app: &App,
+    mut tx: Tx,
+    event: &ProviderEvent,
+    about: Option<(String, String)>,
+) -> Result<(), ServiceError> {
+    let now = app.clock.now();
+    let named = about.as_ref().map(|(organization, id)| (organization.as_str(), id.as_str()));
+    if provider::hear(&mut tx, &event.id, &event.kind, named, now).await?
+        && let Some((organization, subject)) = named
+    {
+        steps::hurry_subject(&mut tx, organization, subject, now).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn is_new(app: &App, event: &ProviderEvent) -> Result<bool, ServiceError> {
+    let mut tx = app.db.read().await?;
+    Ok(!provider::heard(&mut tx, &event.id).await?)
+}
+
+async fn remember(
+    app: &App,
+    event: &ProviderEvent,
+    about: Option<(&str, &str)>,
+) -> Result<(), ServiceError> {
+    let mut tx = app.db.write().await?;
+    provider::hear(&mut tx, &event.id, &event.kind, about, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// A bank takes money back. What follows is for a person to decide; the audit trail and the log name it.
+async fn disputed(
+    app: &App,
+    event: &ProviderEvent,
+    key: Option<&str>,
+    provider_id: &str,
+) -> Result<(), ServiceError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    let charge = match key {
+        Some(key) => charges::by_key(&mut tx, key).await?,
+        None => None,
+    };
+    let about =
+        charge.as_ref().map(|charge| (charge.request.organization.as_str(), charge.id.as_str()));
+    if provider::hear(&mut tx, &event.id, &event.kind, about, now).await? {
+        let what = charge.as_ref().map_or_else(
+            || "an unknown charge".to_owned(),
+            |charge| format!("{} of {}", charge.request.reference, charge.request.organization),
+        );
+        tracing::error!(
+            "the payment of {what} is disputed ({provider_id}); answer it at the provider"
+        );
+        let command = format!("dispute {provider_id}: {what}");
+        audit::append(&mut tx, now, "payment provider", &command, "a customer's bank disputes it")
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
