@@ -290,10 +290,14 @@ impl Notice {
                 facts::keep_web_link(link);
             }
             Self::Expiry { grants, .. } => {
-                grants.iter_mut().for_each(|grant| facts::clip(&mut grant.id));
+                for grant in grants {
+                    facts::clip(&mut grant.id);
+                }
             }
             Self::Paused { unpaid, link, .. } => {
-                unpaid.iter_mut().for_each(|unpaid| facts::clip(&mut unpaid.number));
+                if let Some(unpaid) = unpaid {
+                    facts::clip(&mut unpaid.number);
+                }
                 facts::keep_web_link(link);
             }
             Self::RechargeStopped { reason, link, .. } => {

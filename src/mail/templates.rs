@@ -279,7 +279,8 @@ fn money(value: &Value) -> Result<String, Error> {
 }
 
 /// `1`, `credit` → `1 credit`; `1200`, `credit` → `1,200 credits`.
-fn counted(number: String, noun: &str) -> String {
+fn counted(number: &Value, noun: &str) -> String {
+    let number = number.to_string();
     let plural = if number == "1" { "" } else { "s" };
     format!("{} {noun}{plural}", text::grouped(&number))
 }

@@ -10,13 +10,15 @@ use crate::domain::invoice::Party;
 use crate::domain::money::{Currency, Money};
 
 fn receipt(change: impl FnOnce(&mut Receipt)) -> Document {
-    let Document::Receipt(mut receipt) = sample_receipt() else { panic!("not a receipt") };
+    let Document::Receipt(mut receipt) = sample_receipt() else { unreachable!("not a receipt") };
     change(&mut receipt);
     Document::Receipt(receipt)
 }
 
 fn credit_note(change: impl FnOnce(&mut CreditNote)) -> Document {
-    let Document::CreditNote(mut note) = sample_credit_note() else { panic!("no credit note") };
+    let Document::CreditNote(mut note) = sample_credit_note() else {
+        unreachable!("no credit note")
+    };
     change(&mut note);
     Document::CreditNote(note)
 }

@@ -11,8 +11,8 @@ use crate::mail::notices::{
 };
 
 /// A hosted page of the payment provider; its parameters must survive every escape.
-fn page(name: &str) -> Option<String> {
-    Some(format!("https://pay.example/{name}?org=acme&to=2026-11"))
+fn page(name: &str) -> String {
+    format!("https://pay.example/{name}?org=acme&to=2026-11")
 }
 
 fn card() -> String {
@@ -26,7 +26,9 @@ fn notice(notice: Notice) -> MailFacts {
         _ => None,
     };
     let mut facts = mail(&format!("mail-{}-1", notice.template()), Occasion::Notice(notice));
-    document.into_iter().for_each(|number| attach(&mut facts, number));
+    if let Some(number) = document {
+        attach(&mut facts, number);
+    }
     facts
 }
 
@@ -38,7 +40,7 @@ pub(crate) fn reminder() -> MailFacts {
         payment: PaymentTerms::StoredMethod { label: card() },
         next_attempt_on: Some(day(2026, 11, 18)),
         pause_on: Some(day(2026, 11, 29)),
-        pay_link: page("invoice"),
+        pay_link: Some(page("invoice")),
     })
 }
 
@@ -70,7 +72,7 @@ pub(crate) fn reminder_of_transfer() -> MailFacts {
 
 /// An invoice that was given up, with or without a pause.
 pub(crate) fn uncollectible(paused: bool) -> MailFacts {
-    let pay_link = if paused { page("invoice") } else { None };
+    let pay_link = paused.then(|| page("invoice"));
     notice(Notice::Uncollectible {
         invoice: invoice(),
         outstanding: usd(113_450),
@@ -124,7 +126,7 @@ pub(crate) fn payment_method(trouble: MethodTrouble) -> MailFacts {
         expires: (trouble == MethodTrouble::Expires).then(october),
         needed_on: day(2026, 11, 1),
         expected: (trouble != MethodTrouble::Failed).then(|| usd(113_450)),
-        link: if is_there { page("method") } else { None },
+        link: is_there.then(|| page("method")),
     })
 }
 
@@ -135,7 +137,7 @@ fn alert(
     (project, used, available): (Option<&str>, i64, i64),
     (runs_out_on, depletion): (Option<u32>, Depletion),
 ) -> MailFacts {
-    let link = if project.is_none() { page("credits") } else { None };
+    let link = project.is_none().then(|| page("credits"));
     notice(Notice::Alert {
         rule: rule.to_owned(),
         measure,
@@ -224,7 +226,7 @@ pub(crate) fn paused_without_credits(returns: bool) -> MailFacts {
         unpaid: None,
         available: credits(if returns { -120 } else { 0 }),
         next_credits_on: returns.then(|| day(2026, 11, 1)),
-        link: if returns { page("credits") } else { None },
+        link: returns.then(|| page("credits")),
     })
 }
 
@@ -236,7 +238,7 @@ pub(crate) fn paused_unpaid(is_known: bool) -> MailFacts {
         unpaid: is_known.then_some(unpaid),
         available: credits(2_000),
         next_credits_on: Some(day(2026, 12, 1)),
-        link: if is_known { page("invoice") } else { None },
+        link: is_known.then(|| page("invoice")),
     })
 }
 
@@ -263,7 +265,7 @@ pub(crate) fn recharge_stopped(with_page: bool) -> MailFacts {
         reason: "The card was declined three times.".to_owned(),
         stopped_on: day(2026, 10, 12),
         available: credits(180),
-        link: if with_page { page("method") } else { None },
+        link: with_page.then(|| page("method")),
     })
 }
 

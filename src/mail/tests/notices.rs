@@ -112,7 +112,9 @@ fn the_end_of_automatic_purchases() {
 #[test]
 fn notices_come_back_from_their_stored_form() {
     for facts in samples::all() {
-        let crate::mail::Occasion::Notice(notice) = facts.occasion else { panic!("no notice") };
+        let crate::mail::Occasion::Notice(notice) = facts.occasion else {
+            unreachable!("no notice")
+        };
         let stored = serde_json::to_value(&notice).unwrap();
         assert_eq!(stored["kind"], notice.template());
         assert_eq!(serde_json::from_value::<Notice>(stored).unwrap(), notice);
