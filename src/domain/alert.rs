@@ -25,7 +25,8 @@ pub enum Measure {
 
 impl Measure {
     /// All measures.
-    pub const ALL: [Self; 4] = [Self::AllowanceUsed, Self::CreditsLeft, Self::Spend, Self::DaysLeft];
+    pub const ALL: [Self; 4] =
+        [Self::AllowanceUsed, Self::CreditsLeft, Self::Spend, Self::DaysLeft];
 
     /// The configured and stored word.
     #[must_use]
@@ -105,8 +106,6 @@ pub struct Rule {
     pub plans: Vec<String>,
     /// Who is told, by role.
     pub recipients: Vec<String>,
-    /// Is it told, too, when the measure is back under?
-    pub tell_recovery: bool,
 }
 
 impl Rule {
@@ -263,7 +262,6 @@ mod tests {
             organizations: Vec::new(),
             plans: Vec::new(),
             recipients: vec!["billing".to_owned()],
-            tell_recovery: false,
         }
     }
 
@@ -284,7 +282,11 @@ mod tests {
         let (mut state, mut events) = (State::default(), Vec::new());
         for figures in course {
             if let Some(event) = evaluate(rule, figures, state) {
-                events.push(if event.kind == Kind::Told { event.threshold } else { -event.threshold });
+                events.push(if event.kind == Kind::Told {
+                    event.threshold
+                } else {
+                    -event.threshold
+                });
                 state = state.after(rule.measure, event.arming, event.standing);
                 assert_eq!(evaluate(rule, figures, state), None, "told twice");
             }

@@ -189,10 +189,8 @@ pub fn forecast(
     let available = posted.minus(position.used)?.minus(position.deficit)?;
     let uncovered = burn(&mut grants, position.used.plus(position.deficit)?)?;
     grants.retain(|open| open.remaining.is_positive());
-    let mut outlook: Vec<Outlook> = grants
-        .iter()
-        .map(|open| Outlook { open: open.clone(), unused: Credits::ZERO })
-        .collect();
+    let mut outlook: Vec<Outlook> =
+        grants.iter().map(|open| Outlook { open: open.clone(), unused: Credits::ZERO }).collect();
     let (mut cycle, mut from) = (position.cycle.clone(), now);
     // Use beyond all grants is billed, or the next allowance pays for it first (D8).
     let bills = cycle.terms.overage_price.is_some();

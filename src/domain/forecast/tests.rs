@@ -88,7 +88,8 @@ fn a_pace_looks_back_seven_days_or_to_the_beginning() {
         // Joined tomorrow, by a row that says so: nothing to look back on but today.
         ("2026-01-20T06:00:00Z", "2026-01-25", "2026-01-20", 20, 24),
     ] {
-        let known: Vec<_> = days.iter().copied().filter(|(d, _)| *d <= at(now).date_naive()).collect();
+        let known: Vec<_> =
+            days.iter().copied().filter(|(d, _)| *d <= at(now).date_naive()).collect();
         let pace = Pace::of(&known, bounds, day(joined), Tz::UTC, at(now)).unwrap();
         let expected = Pace { since: day(since), used: whole(used), micros: hours * 3_600_000_000 };
         assert_eq!(pace, expected, "{now}");
