@@ -308,18 +308,12 @@ impl Config {
             // The text of the file is not repeated: it may hold a password in the database address.
             message: syntax_message(text, &error),
         })?;
-        let value = |line, field, problem| ConfigError::Value {
-            file: file.to_owned(),
-            line,
-            field,
-            problem,
-        };
         if let Some((field, problem)) = config.problem().or_else(|| config.expiry_notices.problem())
         {
-            return Err(value(line_of(text, field), field, problem));
+            return Err(ConfigError::value(file, line_of(text, field), field, problem));
         }
         config.alert_rules = alerts::rules(config.alerts.as_deref(), text)
-            .map_err(|wrong| value(wrong.line, wrong.key, wrong.problem))?;
+            .map_err(|wrong| ConfigError::value(file, wrong.line, wrong.key, wrong.problem))?;
         Ok(config)
     }
 

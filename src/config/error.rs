@@ -32,3 +32,9 @@ pub enum ConfigError {
         problem: String,
     },
 }
+
+impl ConfigError {
+    pub(super) fn value(file: &str, line: usize, field: &'static str, problem: String) -> Self {
+        Self::Value { file: file.to_owned(), line, field, problem }
+    }
+}

@@ -16,6 +16,7 @@ use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
 use crate::domain::money::Money;
 use crate::domain::organization::Organization;
+use crate::domain::plan::{CycleTerms, Depletion};
 use crate::domain::{forecast, ids, rounding};
 use crate::mail::{Notice, notices::AlertMeasure};
 use crate::storage::alerts::{self, Alert};
@@ -48,7 +49,9 @@ pub struct Seen {
     pub price: Option<Decimal>,
     /// Whole days the credits last; none: they are not expected to run out.
     pub days_left: Option<u32>,
-    /// The last day the credits last, where that is within the cycle.
+    /// What happens when the credits are used up.
+    pub depletion: Depletion,
+    /// The last day the credits last.
     pub runs_out_on: Option<NaiveDate>,
     /// The last day of the cycle.
     pub cycle_ends_on: NaiveDate,
@@ -73,7 +76,8 @@ impl Seen {
             available: standing.forecast.available,
             price: standing.price,
             days_left: standing.forecast.days_left,
-            runs_out_on: standing.forecast.runs_out_on.filter(|day| *day <= cycle_ends_on),
+            depletion: depletion(&open.terms),
+            runs_out_on: standing.forecast.runs_out_on,
             cycle_ends_on,
         })
     }
@@ -98,6 +102,7 @@ impl Seen {
             available: left.minus(statement.rated)?.minus(statement.deficit_brought)?,
             price,
             days_left: None,
+            depletion: depletion(&input.terms),
             runs_out_on: None,
             cycle_ends_on: forecast::last_day(input.bounds.ends_at, input.zone),
         })
@@ -116,6 +121,10 @@ impl Seen {
             grants,
         }
     }
+}
+
+fn depletion(terms: &CycleTerms) -> Depletion {
+    if terms.overage_price.is_some() { Depletion::Overage } else { Depletion::Pause }
 }
 
 /// What is evaluated over whom.
@@ -276,7 +285,11 @@ impl Found<'_> {
             cycle: seen.cycle,
             available: figures.available,
             used: figures.used,
-            runs_out_on: seen.runs_out_on,
+            depletion: seen.depletion,
+            // Beyond the cycle's end it is said only by the rule that counts days.
+            runs_out_on: seen
+                .runs_out_on
+                .filter(|day| rule.measure == Measure::DaysLeft || *day <= seen.cycle_ends_on),
             cycle_ends_on: seen.cycle_ends_on,
             link: None,
         }

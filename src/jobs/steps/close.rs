@@ -66,7 +66,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         let organization = stored.organization.clone();
         match chunk.close(&mut tx, stored).await {
             Ok((outcome, figures)) => {
-                seen.push(figures);
+                seen.extend(figures);
                 outcomes.push((organization, outcome));
             }
             Err(ServiceError::Storage(error)) => return Err(error.into()),
@@ -139,7 +139,7 @@ impl Chunk {
         &mut self,
         tx: &mut Tx,
         cycle: cycles::Stored,
-    ) -> Result<(CycleOutcome, Seen), ServiceError> {
+    ) -> Result<(CycleOutcome, Option<Seen>), ServiceError> {
         let id = cycle.organization;
         let stored = self.organizations.get(&id).ok_or_else(|| {
             ServiceError::Storage(StorageError::Refused(format!("organization {id} is not stored")))
@@ -173,7 +173,9 @@ impl Chunk {
         };
         let outcome = close::close(&input)?;
         let book = &self.history.in_force(input.bounds.starts_at).catalog.price_book;
-        let seen = Seen::closing(&input, &outcome, book.get(&organization.currency).copied())?;
+        // What cannot be told is no reason not to close.
+        let price = book.get(&organization.currency).copied();
+        let seen = Seen::closing(&input, &outcome, price).ok();
         Ok((outcome, seen))
     }
 }

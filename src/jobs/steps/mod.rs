@@ -96,6 +96,7 @@ pub async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         StepKind::Webhook => webhook::execute(app, step).await,
         StepKind::Alert => alert::execute(app, step).await,
         StepKind::ExpiryNotice => expiry_notice::execute(app, step).await,
+        StepKind::Admission | StepKind::Webhook => Err(StepError::Park("not here yet".to_owned())),
     }
 }
 
