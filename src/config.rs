@@ -1,5 +1,7 @@
 //! `monthend.toml`: what the operator decides.
 
+pub mod alerts;
+mod error;
 pub mod http;
 pub mod payments;
 
@@ -9,8 +11,11 @@ use serde::Deserialize;
 
 pub use payments::{Gateway, Payments};
 
+use crate::domain::alert::Rule;
 use crate::domain::text;
 use crate::intake::toml_lines::{key_of, line_of};
+
+pub use error::ConfigError;
 
 /// The starter file `init` writes.
 pub const STARTER: &str = include_str!("../templates/starter/monthend.toml");
@@ -67,6 +72,15 @@ pub struct Config {
     /// Who is told what changes.
     #[serde(default)]
     pub webhooks: Vec<http::Webhook>,
+    /// What organizations are told before it is too late, as written.
+    #[serde(default)]
+    alerts: Option<Vec<alerts::Table>>,
+    /// The rules of it; without any, the shipped ones.
+    #[serde(skip)]
+    pub alert_rules: Vec<Rule>,
+    /// Notices of credits that are about to lapse.
+    #[serde(default)]
+    pub expiry_notices: alerts::ExpiryNotices,
     /// A folder whose job files replace the shipped ones.
     #[serde(default)]
     pub jobs_dir: Option<PathBuf>,
@@ -248,39 +262,6 @@ impl Default for Runner {
     }
 }
 
-/// Why the configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{file}: {source}; run `monthend init` to write a starter file")]
-    Read {
-        /// Which file.
-        file: String,
-        /// What went wrong.
-        source: std::io::Error,
-    },
-    /// Not TOML, an unknown key, or a value of the wrong type.
-    #[error("{file}: {message}")]
-    Syntax {
-        /// Which file.
-        file: String,
-        /// Line, column and problem.
-        message: String,
-    },
-    /// A value that makes no sense.
-    #[error("{file}: line {line}: {field}: {problem}")]
-    Value {
-        /// Which file.
-        file: String,
-        /// The line of the key, or of its section where the key is missing.
-        line: usize,
-        /// Which key.
-        field: &'static str,
-        /// What is wrong and what is allowed.
-        problem: String,
-    },
-}
-
 impl Config {
     /// Reads `monthend.toml` of a home folder.
     ///
@@ -299,18 +280,18 @@ impl Config {
     /// # Errors
     /// With file, line and field.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+        let mut config: Self = toml::from_str(text).map_err(|error| ConfigError::Syntax {
             file: file.to_owned(),
             // The text of the file is not repeated: it may hold a password in the database address.
             message: syntax_message(text, &error),
         })?;
-        match config.problem() {
-            None => Ok(config),
-            Some((field, problem)) => {
-                let line = line_of(text, field);
-                Err(ConfigError::Value { file: file.to_owned(), line, field, problem })
-            }
+        if let Some((field, problem)) = config.problem().or_else(|| config.expiry_notices.problem())
+        {
+            return Err(ConfigError::value(file, line_of(text, field), field, problem));
         }
+        config.alert_rules = alerts::rules(config.alerts.as_deref(), text)
+            .map_err(|wrong| ConfigError::value(file, wrong.line, wrong.key, wrong.problem))?;
+        Ok(config)
     }
 
     /// Name and address of the sender of mails; without a name of its own, the seller's.

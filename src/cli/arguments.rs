@@ -65,6 +65,12 @@ pub(crate) enum Command {
     /// Credits of one organization
     #[command(subcommand)]
     Credits(CreditsCommand),
+    /// What organizations were told of their use
+    #[command(subcommand)]
+    Alert(AlertCommand),
+    /// Who of an organization is told what, by role
+    #[command(subcommand)]
+    Contact(ContactCommand),
     /// Do everything that is due, then exit (for cron, systemd timers, Kubernetes CronJobs)
     Tick {
         /// Confirm that up to N missed cycles are closed one after the other
@@ -217,6 +223,11 @@ pub(crate) enum CreditsCommand {
         #[arg(long)]
         cycle: Cycle,
     },
+    /// How long credits last at the present pace, and what will lapse
+    Forecast {
+        /// The organization's id
+        organization: String,
+    },
     /// Grant credits by hand
     Grant {
         /// The organization's id
@@ -251,6 +262,34 @@ pub(crate) struct BuyArguments {
     pub(crate) organization: String,
     #[command(flatten)]
     pub(crate) wanted: Wanted,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertCommand {
+    /// Alerts, oldest first, with the figures of their moment
+    List {
+        /// Only this organization
+        #[arg(long = "org", value_name = "ORG")]
+        organization: Option<String>,
+        /// Only this cycle
+        #[arg(long)]
+        cycle: Option<Cycle>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContactCommand {
+    /// Import contacts from CSV (organization, role, email); replaces those of each organization in it
+    Import {
+        /// The CSV file; - for stdin
+        file: PathBuf,
+    },
+    /// All contacts
+    List {
+        /// Only this organization
+        #[arg(long = "org", value_name = "ORG")]
+        organization: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

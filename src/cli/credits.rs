@@ -1,4 +1,4 @@
-//! `credits balance`, `statement`, `grant`, `buy`.
+//! `credits balance`, `statement`, `forecast`, `grant`, `buy`.
 
 use std::sync::Arc;
 
@@ -31,6 +31,9 @@ pub(super) async fn run(
                 format!("Granted {amount} credits to {organization}: {grant}")
             });
             Ok(Outcome::Done)
+        }
+        CreditsCommand::Forecast { organization } => {
+            super::forecast::run(app, &organization, output).await
         }
         CreditsCommand::Buy(arguments) => buy(app, arguments, output).await,
     }

@@ -1,9 +1,11 @@
 //! The command line: parses, calls, prints, sets the exit code. No rule of the business lives here.
 
+mod alert;
 mod arguments;
 mod catalog;
 mod credits;
 mod demo;
+mod forecast;
 mod history;
 mod init;
 mod invoice;
@@ -133,6 +135,8 @@ async fn with_app(app: &Arc<App>, command: Command, output: &Output) -> Result<O
         Command::Method(command) => method::run(app, command, output).await,
         Command::Recharge(command) => recharge::run(app, command, output).await,
         Command::History { organization } => history::run(app, &organization, output).await,
+        Command::Alert(command) => alert::run(app, command, output).await,
+        Command::Contact(command) => alert::contact(app, command, output).await,
         Command::Tick { catch_up } => jobs::tick(app, catch_up, output).await,
         Command::Serve { http } => jobs::serve(app, http).await,
         Command::Webhook(command) => webhook::run(app, command, output).await,

@@ -4,6 +4,7 @@
 //! so nothing fails for outside reasons and every result can be computed again.
 
 pub mod admission;
+pub mod alert;
 pub mod burn;
 pub mod catalog;
 pub mod close;
@@ -13,6 +14,7 @@ pub mod cycle;
 pub mod decimal;
 pub mod document;
 pub mod dunning;
+pub mod forecast;
 pub mod grant;
 pub mod ids;
 pub mod invoice;

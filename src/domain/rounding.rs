@@ -119,6 +119,14 @@ pub fn price_share(net: Money, part: Credits, of: Credits) -> Result<Money, Roun
     Ok(Money::from_minor(minor, net.currency()))
 }
 
+/// Use in `micros` at a pace of `used` in `window` microseconds: a forecast, never billed.
+///
+/// # Errors
+/// An empty window, or out of range.
+pub fn at_pace(used: Credits, micros: i64, window: i64) -> Result<Credits, RoundingError> {
+    Ok(Credits::from_nano(ratio_half_even(used.nano(), micros, window)?))
+}
+
 fn ratio_half_even(whole: i64, part: i64, of: i64) -> Result<i64, RoundingError> {
     let of = i128::from(of);
     if of <= 0 {

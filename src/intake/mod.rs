@@ -5,6 +5,7 @@
 //! accepted or rejected with a line, a field and a reason. Nothing is dropped and nothing panics.
 
 pub mod catalog_file;
+pub mod contacts;
 pub mod organizations;
 pub mod prices;
 pub(crate) mod toml_lines;

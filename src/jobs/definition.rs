@@ -11,8 +11,10 @@ use crate::domain::dunning::Calendar;
 use crate::intake::toml_lines::line_of;
 
 /// The definitions the program ships with.
-const EMBEDDED: [(&str, &str); 7] = [
+const EMBEDDED: [(&str, &str); 9] = [
     ("admission.toml", include_str!("../../jobs/admission.toml")),
+    ("alerts.toml", include_str!("../../jobs/alerts.toml")),
+    ("expiry_notices.toml", include_str!("../../jobs/expiry_notices.toml")),
     ("monthly_close.toml", include_str!("../../jobs/monthly_close.toml")),
     ("import_inbox.toml", include_str!("../../jobs/import_inbox.toml")),
     ("purchases.toml", include_str!("../../jobs/purchases.toml")),

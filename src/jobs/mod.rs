@@ -26,8 +26,10 @@ pub mod names {
     pub const PURCHASES: &str = "purchases";
     /// Works through the dunning calendar.
     pub const RETRY_PAYMENTS: &str = "retry_payments";
-    /// Alerts, expiry notices.
+    /// Evaluates alert rules.
     pub const ALERTS: &str = "alerts";
+    /// Tells of credits that are about to lapse.
+    pub const EXPIRY_NOTICES: &str = "expiry_notices";
     /// Webhooks about who is paused.
     pub const ADMISSION: &str = "admission";
 }

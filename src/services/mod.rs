@@ -4,13 +4,16 @@
 //! prints nothing and knows no command line.
 
 pub mod admission;
+pub mod alerts;
 pub mod catalogs;
 pub mod charging;
 pub mod consequences;
+pub mod contacts;
 pub mod credit_notes;
 pub mod credits;
 pub mod doctor;
 pub mod dunning;
+pub mod expiry;
 pub mod history;
 pub mod invoices;
 pub mod issuing;
@@ -25,6 +28,7 @@ pub mod purchases;
 pub mod readiness;
 pub mod recharges;
 pub mod refunds;
+pub mod standings;
 pub mod usage;
 pub mod webhooks;
 

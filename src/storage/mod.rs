@@ -4,10 +4,12 @@
 //! sums that are cast and checked; no `now()`; every write happens in a caller's transaction.
 
 pub mod admission;
+pub mod alerts;
 pub mod artifacts;
 pub mod audit;
 pub mod catalog;
 pub mod charges;
+pub mod contacts;
 pub mod corrections;
 pub mod cycles;
 pub mod db;
@@ -22,6 +24,7 @@ pub mod methods;
 pub mod migrations;
 pub mod notices;
 pub mod organizations;
+pub mod pace;
 pub mod provider;
 pub mod purchases;
 pub mod quarantine;

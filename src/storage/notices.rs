@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::db::{execute, fetch_all, fetch_optional};
+use super::db::{execute, fetch_all, fetch_optional, insert};
 use super::{StorageError, Tx};
 
 /// A stored notice.
@@ -36,6 +36,28 @@ pub async fn add(tx: &mut Tx, notice: &Notice) -> Result<bool, StorageError> {
         notice.created_at
     );
     Ok(touched == 1)
+}
+
+/// Records many notices whose keys are known to be new.
+///
+/// # Errors
+/// One of them is there already.
+pub async fn add_all(tx: &mut Tx, notices: &[Notice]) -> Result<(), StorageError> {
+    insert!(
+        tx,
+        "INSERT INTO notice (organization, id, key, kind, facts, created_at)",
+        "",
+        notices,
+        row => [
+            row.organization.clone(),
+            row.id.clone(),
+            row.key.clone(),
+            row.kind.clone(),
+            row.facts.clone(),
+            row.created_at,
+        ]
+    );
+    Ok(())
 }
 
 /// One notice.

@@ -4,6 +4,7 @@
 //! statements and invoices by closing the cycle again.
 
 mod admission;
+mod alerts;
 mod chain;
 mod closes;
 mod documents;
@@ -94,6 +95,7 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
     checks.push(work::runs(&mut tx).await?);
     checks.push(work::mails(&mut tx).await?);
     checks.push(admission::told(&mut tx).await?);
+    checks.push(alerts::once(&mut tx).await?);
     checks.push(work::audit_trail(&mut tx).await?);
     Ok(checks)
 }

@@ -1,5 +1,6 @@
 //! Tests of the whole, on both engines.
 
+mod alerting;
 mod arrivals;
 mod buying;
 mod catch_up;

@@ -138,7 +138,7 @@ fn address(given: &str) -> Result<String, String> {
     Ok(lines.join("\n"))
 }
 
-fn emails(given: &str) -> Result<Vec<String>, String> {
+pub(in crate::intake) fn emails(given: &str) -> Result<Vec<String>, String> {
     let mut emails: Vec<String> = Vec::new();
     for part in given.split(';').map(|part| part.trim_matches(' ')).filter(|part| !part.is_empty())
     {

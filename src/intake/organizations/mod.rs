@@ -1,6 +1,6 @@
 //! The organizations file: who is billed, under which plan and contract (S34, S39, S61).
 
-mod fields;
+pub(super) mod fields;
 
 use std::collections::HashMap;
 use std::io::Read;

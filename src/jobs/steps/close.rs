@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{LEASE, StepError, chunk_step, cycle_of, range_of, run_of};
+use super::{LEASE, StepError, chunk_step, cycle_of, mail_steps, range_of, run_of};
 use crate::app::App;
 use crate::domain::close::{self, CycleInput, CycleOutcome, PaidPurchase};
 use crate::domain::credits::Credits;
@@ -13,6 +13,7 @@ use crate::domain::invoice::UsageSummary;
 use crate::jobs::StepKind;
 use crate::services::ServiceError;
 use crate::services::admission::{self, Ended};
+use crate::services::alerts::{self, Seen, Watch};
 use crate::services::catalogs::History;
 use crate::storage::admission::Who;
 use crate::storage::cycles::Closed;
@@ -60,10 +61,14 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         .collect();
     let mut chunk = Chunk::read(&mut tx, step, cycle).await?;
     let (mut outcomes, mut poisoned) = (Vec::with_capacity(due.len()), Vec::new());
+    let mut seen = Vec::with_capacity(due.len());
     for stored in due {
         let organization = stored.organization.clone();
         match chunk.close(&mut tx, stored).await {
-            Ok(outcome) => outcomes.push((organization, outcome)),
+            Ok((outcome, figures)) => {
+                seen.extend(figures);
+                outcomes.push((organization, outcome));
+            }
             Err(ServiceError::Storage(error)) => return Err(error.into()),
             Err(error) => {
                 let reason = format!(
@@ -80,6 +85,16 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     {
         return Err(StepError::Park(alone.reason.clone()));
     }
+    // Crossings of the last hour, or of a time nobody looked: told with the final figures, before the invoice.
+    let watch = Watch {
+        rules: &app.config.alert_rules,
+        first: range.first,
+        last: range.last,
+        organizations: &chunk.organizations,
+        closing: true,
+    };
+    let mails = alerts::tell(&mut tx, watch, &seen, now).await?;
+    steps::add(&mut tx, &mail_steps(&mails, &step.run_id, step.ordinal, now), now).await?;
     let invoiced = outcomes.iter().any(|(_, outcome)| outcome.invoice.is_some());
     let closed = outcomes.len();
     write(&mut tx, step, outcomes, now).await?;
@@ -118,13 +133,13 @@ impl Chunk {
         })
     }
 
-    /// Decides one organization's close; reads further only where its terms changed after the next
-    /// cycle began.
+    /// Decides one organization's close, with what alert rules look at; reads further only where its
+    /// terms changed after the next cycle began.
     async fn close(
         &mut self,
         tx: &mut Tx,
         cycle: cycles::Stored,
-    ) -> Result<CycleOutcome, ServiceError> {
+    ) -> Result<(CycleOutcome, Option<Seen>), ServiceError> {
         let id = cycle.organization;
         let stored = self.organizations.get(&id).ok_or_else(|| {
             ServiceError::Storage(StorageError::Refused(format!("organization {id} is not stored")))
@@ -156,7 +171,12 @@ impl Chunk {
             corrections: self.corrections.remove(&id).unwrap_or_default(),
             organization: id,
         };
-        Ok(close::close(&input)?)
+        let outcome = close::close(&input)?;
+        let book = &self.history.in_force(input.bounds.starts_at).catalog.price_book;
+        // What cannot be told is no reason not to close.
+        let price = book.get(&organization.currency).copied();
+        let seen = Seen::closing(&input, &outcome, price).ok();
+        Ok((outcome, seen))
     }
 }
 

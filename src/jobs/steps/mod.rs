@@ -2,10 +2,12 @@
 //! in the same transaction.
 
 pub mod admission;
+pub mod alert;
 pub mod charge;
 pub mod check_method;
 pub mod close;
 pub mod document;
+pub mod expiry_notice;
 pub mod import_usage;
 pub mod issue;
 pub mod mail;
@@ -92,7 +94,8 @@ pub async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         StepKind::Refund => refund::execute(app, step).await,
         StepKind::Admission => admission::execute(app, step).await,
         StepKind::Webhook => webhook::execute(app, step).await,
-        StepKind::Alert | StepKind::ExpiryNotice => Err(StepError::Park("not here yet".to_owned())),
+        StepKind::Alert => alert::execute(app, step).await,
+        StepKind::ExpiryNotice => expiry_notice::execute(app, step).await,
     }
 }
 
