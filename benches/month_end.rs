@@ -154,8 +154,11 @@ async fn authorizations(app: &Arc<App>) -> Result<()> {
     let mut stream = TcpStream::connect(listener.local_addr()?).await?;
     stream.set_nodelay(true)?;
     let token = "a-token-of-the-benchmark";
-    let routes =
-        http::router(http::Doors::new(app.clone(), http::Tokens::new(&[token.to_owned()])));
+    let routes = http::router(http::Doors::new(
+        app.clone(),
+        http::Tokens::new(&[token.to_owned()]),
+        Vec::new(),
+    ));
     let server = tokio::spawn(http::serve(listener, routes, stop.clone()));
     let mut outside = Vec::with_capacity(ASKED);
     let mut answer = [0; 4_096];

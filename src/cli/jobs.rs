@@ -17,6 +17,7 @@ use crate::jobs::definition::Due;
 use crate::jobs::report::{self, Report, RunReport};
 use crate::jobs::requests::{self, Rerun};
 use crate::jobs::runner::Runner;
+use crate::jobs::serve::Signals;
 use crate::storage::runs;
 use crate::storage::steps::{self, Step};
 
@@ -28,13 +29,12 @@ pub(super) async fn tick(
     let stop = CancellationToken::new();
     let on_signal = stop.clone();
     // The first SIGTERM or Ctrl-C stops between two steps; a second one ends the program.
+    let mut signals = Signals::new()?;
     tokio::spawn(async move {
-        if crate::jobs::serve::first_signal().await.is_ok() {
-            on_signal.cancel();
-            if crate::jobs::serve::first_signal().await.is_ok() {
-                std::process::exit(130);
-            }
-        }
+        signals.next().await;
+        on_signal.cancel();
+        signals.next().await;
+        std::process::exit(130);
     });
     let spinner = output.spinner("doing what is due");
     let report = Runner::new(app.clone(), stop)?.tick(catch_up).await;
@@ -44,6 +44,8 @@ pub(super) async fn tick(
 
 pub(super) async fn serve(app: &Arc<App>, listen: Option<SocketAddr>) -> Result<Outcome> {
     let stop = CancellationToken::new();
+    // Heard before anything is served.
+    let signals = Signals::new()?;
     let mut tasks = JoinSet::new();
     if let Some(address) = listen.or(app.config.http.listen) {
         let tokens = http::Tokens::new(&secrets::http_tokens(&app.home, &app.config)?);
@@ -52,7 +54,7 @@ pub(super) async fn serve(app: &Arc<App>, listen: Option<SocketAddr>) -> Result<
         let router = http::router(http::Doors::new(app.clone(), tokens, stripe));
         tasks.spawn(http::serve(listener, router, stop.clone()));
     }
-    crate::jobs::serve::serve(app.clone(), stop, tasks).await?;
+    crate::jobs::serve::serve(app.clone(), stop, tasks, signals).await?;
     Ok(Outcome::Done)
 }
 

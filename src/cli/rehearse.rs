@@ -46,7 +46,7 @@ pub(super) async fn run(
             )
         },
     );
-    crate::jobs::serve::first_signal().await?;
+    crate::jobs::serve::Signals::new()?.next().await;
     rehearsal.shutdown();
     Ok(Outcome::Done)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_cron_scheduler::{Job, JobScheduler};
@@ -21,8 +21,13 @@ const DRAIN: Duration = Duration::from_secs(9);
 /// such as the HTTP server: they end when `stop` is cancelled, and are waited for like the workers.
 ///
 /// # Errors
-/// The scheduler or the signals cannot be set up.
-pub async fn serve(app: Arc<App>, stop: CancellationToken, tasks: JoinSet<()>) -> Result<()> {
+/// The scheduler cannot be set up.
+pub async fn serve(
+    app: Arc<App>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+    mut signals: Signals,
+) -> Result<()> {
     let wake = Arc::new(Notify::new());
     let mut scheduler = heartbeat(&app, wake.clone()).await?;
     let mut workers = tasks;
@@ -31,14 +36,14 @@ pub async fn serve(app: Arc<App>, stop: CancellationToken, tasks: JoinSet<()>) -
         workers.spawn(work(runner, worker == 0, wake.clone(), stop.clone()));
     }
     tracing::info!(workers = app.config.runner.workers, "serving");
-    first_signal().await?;
+    signals.next().await;
     tracing::info!("stopping: no new work, finishing what is in hand");
     stop.cancel();
     let drained = async { while workers.join_next().await.is_some() {} };
     tokio::select! {
         () = drained => tracing::info!("stopped"),
         () = tokio::time::sleep(DRAIN) => tracing::warn!("stopped with work in hand; its leases run out in a minute"),
-        second = first_signal() => { second?; tracing::warn!("stopped at once"); }
+        () = signals.next() => tracing::warn!("stopped at once"),
     }
     let _ = scheduler.shutdown().await;
     workers.abort_all();
@@ -84,16 +89,30 @@ async fn work(runner: Runner, plans: bool, wake: Arc<Notify>, stop: Cancellation
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
-///
-/// # Errors
-/// Signals cannot be heard.
-pub async fn first_signal() -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be heard")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT, heard from when this is made: one that comes before anybody waits is not lost.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on the signals no longer end the program by themselves.
+    ///
+    /// # Errors
+    /// They cannot be heard.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?,
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT cannot be heard")?,
+        })
     }
-    Ok(())
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
