@@ -121,6 +121,9 @@ impl App {
     pub async fn with_database(options: Options, config: Config, db: Db) -> Result<Self> {
         let home = options.home;
         let deployment = deployment(&db, &config).await?;
+        if config.http.public_url.is_some() {
+            link_secret(&db).await?;
+        }
         let gateway: Arc<dyn PaymentGateway> = match config.payments.gateway {
             Gateway::Manual => Arc::new(Manual),
             Gateway::Sandbox => {
@@ -239,6 +242,19 @@ async fn deployment(db: &Db, config: &Config) -> Result<String> {
         );
     }
     Ok(deployment)
+}
+
+/// The secret of the links in mails, made when there is first an address to link to.
+async fn link_secret(db: &Db) -> Result<()> {
+    let mut tx = db.read().await?;
+    let known = meta::get(&mut tx, names::LINK_SECRET).await?.is_some();
+    drop(tx);
+    if !known {
+        let mut tx = db.write().await?;
+        meta::get_or_set(&mut tx, names::LINK_SECRET, &random_id("lnk")?).await?;
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 /// 128 random bits of the operating system, as text after a prefix.

@@ -46,6 +46,15 @@ pub async fn refuse_while_down(app: &App, step: &Step) -> Result<(), StepError> 
     }
 }
 
+/// How long a step waits for a provider that took nothing: a minute at first, an hour at last, for as long as it
+/// takes. A step like that is never given up: nothing was sent, and it is listed as waiting.
+#[must_use]
+pub fn patience(step: &Step) -> Duration {
+    let doublings = u32::try_from(step.attempts.clamp(1, 7)).unwrap_or(7) - 1;
+    let spread = step.id.bytes().next_back().map_or(0, |byte| i64::from(byte) % 30);
+    Duration::minutes((1_i64 << doublings).min(60)) + Duration::seconds(spread)
+}
+
 /// Notes how a look-up was answered. Declines and refusals are answers. What cannot be noted is not: the
 /// provider is then asked a little more often than it need be.
 pub async fn note(app: &App, error: Option<&GatewayError>) {

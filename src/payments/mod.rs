@@ -38,6 +38,11 @@ pub trait PaymentGateway: Send + Sync {
         true
     }
 
+    /// Does the provider answer, and does it know us? Changes nothing there. Gives what to tell the operator.
+    async fn check(&self) -> Result<String, GatewayError> {
+        Ok(self.name().to_owned())
+    }
+
     /// A label of a stored payment method for people: no token, no secret.
     fn describe(&self, method_token: &str) -> String;
 

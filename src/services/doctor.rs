@@ -45,7 +45,7 @@ pub async fn examine(options: Options) -> Vec<Finding> {
     );
     note("fonts", fonts(&app));
     note("mail", mail(&app).await);
-    note("gateway", Ok(gateway(&app)));
+    note("gateway", gateway(&app).await);
     note("folders", folders(&app));
     note("due", due(&app).await);
     note("parked", parked(&app).await);
@@ -133,13 +133,13 @@ async fn mail(app: &App) -> Result<String> {
     Ok(format!("{} as {from}", app.mailer.name()))
 }
 
-fn gateway(app: &App) -> String {
+async fn gateway(app: &App) -> Result<String> {
     let remark = match (app.gateway.name(), app.config.mode) {
         ("sandbox", Mode::Live) => "; it takes no money: mode is live",
         ("sandbox", Mode::Test) => "; it takes no money",
         _ => "",
     };
-    format!("{}{remark}", app.gateway.name())
+    Ok(format!("{}{remark}", app.gateway.check().await?))
 }
 
 fn folders(app: &App) -> Result<String> {

@@ -9,7 +9,7 @@ use sha2::Sha256;
 use super::charging::{self, Intent};
 use super::consequences::Consequences;
 use super::{ServiceError, methods};
-use crate::app::{App, random_id};
+use crate::app::App;
 use crate::domain::ids;
 use crate::domain::invoice::InvoiceStatus;
 use crate::domain::money::Money;
@@ -76,16 +76,6 @@ pub async fn is_ours(
     let expected = signature(&secret, what, organization, subject);
     let differs = expected.bytes().zip(given.bytes()).fold(0_u8, |all, (a, b)| all | (a ^ b));
     Ok(expected.len() == given.len() && differs == 0)
-}
-
-/// Makes the secret of this deployment's links, once.
-///
-/// # Errors
-/// The system has no random bits, or the database fails.
-pub async fn ensure_secret(tx: &mut Tx) -> Result<(), ServiceError> {
-    let fresh = random_id("lnk").map_err(|error| ServiceError::Refused(error.to_string()))?;
-    meta::get_or_set(tx, meta::names::LINK_SECRET, &fresh).await?;
-    Ok(())
 }
 
 fn signature(secret: &str, what: &str, organization: &str, subject: &str) -> String {

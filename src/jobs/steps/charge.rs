@@ -48,11 +48,11 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         Err(GatewayError::Unclear(reason) | GatewayError::NotSent(reason))
             if charge.state == ChargeState::Intended =>
         {
-            // Nothing was ever sent: it is tried again like any other step.
+            // Nothing was ever sent: a provider that is away for days costs nothing but patience.
             let reference = &charge.request.reference;
             Err(StepError::Retry {
                 reason: format!("charge of {reference}: {reason}"),
-                after: None,
+                after: Some(breaker::patience(step)),
             })
         }
         Err(error) => unclear(app, step, &charge, error).await,
@@ -186,7 +186,7 @@ async fn unclear(
     match error {
         GatewayError::NotSent(reason) => Err(StepError::Retry {
             reason: format!("charge of {reference}: {reason}"),
-            after: None,
+            after: Some(breaker::patience(step)),
         }),
         GatewayError::Unclear(reason) => {
             mark_unknown(app, step, charge, &reason).await?;

@@ -131,7 +131,7 @@ async fn unclear(
     match error {
         GatewayError::NotSent(reason) => Err(StepError::Retry {
             reason: format!("refund of {reference}: {reason}"),
-            after: None,
+            after: Some(breaker::patience(step)),
         }),
         GatewayError::Unclear(reason) => {
             let mut tx = app.db.write().await?;

@@ -131,6 +131,12 @@ impl PaymentGateway for Stripe {
         "stripe"
     }
 
+    async fn check(&self) -> Result<String, GatewayError> {
+        let query = form::Form::default().with("limit", "1");
+        self.client.get("/v1/payment_intents", &query).await?;
+        Ok("stripe answers and knows the key".to_owned())
+    }
+
     fn describe(&self, method_token: &str) -> String {
         let hosted = matches!(Token::parse(method_token), Ok(Token { method: None, .. }));
         if hosted { "payment page" } else { "saved payment method" }.to_owned()

@@ -1,0 +1,181 @@
+//! What people ask about money: buy, record a transfer, correct an invoice, close a charge, open a page to pay.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::domain::payment::{ChargeOutcome, ChargeState, Decline};
+use crate::jobs::plan::daily_run;
+use crate::jobs::report::Report;
+use crate::jobs::runner::Runner;
+use crate::jobs::steps::{follow_up, subject_step};
+use crate::jobs::{StepKind, names};
+use crate::services::charging::{self, Transfer};
+use crate::services::consequences::Consequences;
+use crate::services::pay_pages::{self, Destination};
+use crate::services::purchases::{self, Begun, Wanted};
+use crate::services::{ServiceError, credit_notes, refunds};
+use crate::storage::{Tx, audit, charges, invoices, steps};
+
+/// Buys credits: charges the stored method, grants when paid, mails the receipt. Gives the purchase's id.
+///
+/// # Errors
+/// See [`purchases::begin`].
+pub async fn buy(
+    app: &Arc<App>,
+    organization: &str,
+    wanted: &Wanted,
+) -> Result<(String, Report), ServiceError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    let begun = purchases::begin(app, &mut tx, organization, wanted, false).await?;
+    let run = daily_run(&mut tx, names::PURCHASES, now).await?;
+    let (purchase, refused) = match begun {
+        Begun::Charge(purchase, charge) => {
+            let step = subject_step(StepKind::Charge, &run, Some(organization), &charge.id, 0, now);
+            steps::add(&mut tx, &[step], now).await?;
+            (purchase, None)
+        }
+        Begun::Declined(purchase, none) => (purchase, Some(none)),
+    };
+    let command = format!("credits buy {organization} {} ({})", purchase.credits, purchase.id);
+    audit::append(&mut tx, now, &app.actor, &command, "purchase").await?;
+    tx.commit().await?;
+    let report = Runner::new(app.clone(), CancellationToken::new())?.finish_run(&run).await?;
+    if let Some(none) = refused {
+        tracing::warn!(organization, "nothing was charged: {}", none.reason());
+    }
+    Ok((purchase.id, report))
+}
+
+/// Records a bank transfer and mails the receipt.
+///
+/// # Errors
+/// See [`charging::record_transfer`].
+pub async fn record_transfer(
+    app: &Arc<App>,
+    transfer: &Transfer<'_>,
+) -> Result<Report, ServiceError> {
+    let mut tx = app.db.write().await?;
+    let follows = charging::record_transfer(app, &mut tx, transfer).await?;
+    finish(app, tx, &follows).await
+}
+
+/// Commits a request with the steps it leaves behind, in today's run, and does them.
+async fn finish(
+    app: &Arc<App>,
+    mut tx: Tx,
+    follows: &Consequences,
+) -> Result<Report, ServiceError> {
+    let now = app.clock.now();
+    let run = daily_run(&mut tx, names::PURCHASES, now).await?;
+    steps::add(&mut tx, &follow_up(follows, &run, 0, now), now).await?;
+    tx.commit().await?;
+    Runner::new(app.clone(), CancellationToken::new())?.finish_run(&run).await
+}
+
+/// Issues a credit note, renders and mails it, and sends its money back. Gives its number.
+///
+/// # Errors
+/// See [`credit_notes::issue`].
+pub async fn credit(
+    app: &Arc<App>,
+    wanted: &credit_notes::Wanted<'_>,
+) -> Result<(String, Report), ServiceError> {
+    let mut tx = app.db.write().await?;
+    let issued = credit_notes::issue(app, &mut tx, wanted).await?;
+    let report = finish(app, tx, &issued.follows).await?;
+    Ok((issued.number, report))
+}
+
+/// Records that finance transferred the money of a credit note back.
+///
+/// # Errors
+/// See [`refunds::record_transfer`].
+pub async fn record_refund(
+    app: &Arc<App>,
+    number: &str,
+    reference: &str,
+    reason: &str,
+) -> Result<Report, ServiceError> {
+    let mut tx = app.db.write().await?;
+    let follows = refunds::record_transfer(app, &mut tx, number, reference, reason).await?;
+    finish(app, tx, &follows).await
+}
+
+/// Opens a page for a customer who wants to pay an invoice; the attempt gets its step, which looks after it.
+///
+/// # Errors
+/// See [`pay_pages::open`].
+pub async fn open_pay_page(
+    app: &Arc<App>,
+    organization: &str,
+    invoice: &str,
+) -> Result<Destination, ServiceError> {
+    let (destination, follows) = pay_pages::open(app, organization, invoice).await?;
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    let run = daily_run(&mut tx, names::PURCHASES, now).await?;
+    steps::add(&mut tx, &follow_up(&follows, &run, 0, now), now).await?;
+    tx.commit().await?;
+    Ok(destination)
+}
+
+/// How long an unknown charge must have been quiet before a person may close it.
+const QUIET: chrono::Duration = chrono::Duration::hours(24);
+
+/// Closes an invoice's open charge as not taken, after a person checked with the provider. The provider is
+/// asked once more: a charge it took is settled instead.
+///
+/// # Errors
+/// No such invoice, no open charge, an unknown one sent less than a day ago, or a provider that does
+/// not answer.
+pub async fn void_charge(
+    app: &Arc<App>,
+    number: &str,
+    reason: &str,
+) -> Result<Report, ServiceError> {
+    let now = app.clock.now();
+    let mut tx = app.db.read().await?;
+    let row = invoices::by_number(&mut tx, number)
+        .await?
+        .ok_or_else(|| crate::services::invoices::no_invoice(number))?;
+    let attempts = charges::of_subject(&mut tx, &row.organization, &row.id).await?;
+    drop(tx);
+    let Some(charge) = attempts
+        .into_iter()
+        .find(|charge| charge.state.is_live() && charge.state != ChargeState::Succeeded)
+    else {
+        return Err(ServiceError::Refused(format!("invoice {number} has no open charge")));
+    };
+    let unclear = matches!(charge.state, ChargeState::Sent | ChargeState::Unknown);
+    if unclear && charge.first_sent_at.is_some_and(|first| now - first < QUIET) {
+        return Err(ServiceError::Refused(format!(
+            "the charge of invoice {number} was sent less than a day ago and may still go through; wait"
+        )));
+    }
+    let outcome = match app.gateway.lookup(&charge.request).await {
+        Ok(Some(outcome @ ChargeOutcome::Succeeded { .. })) => outcome,
+        Ok(Some(ChargeOutcome::Pending { .. })) => {
+            return Err(ServiceError::Refused(format!(
+                "the provider says the charge of invoice {number} is still pending; it may go through: wait"
+            )));
+        }
+        Ok(_) => ChargeOutcome::Declined {
+            provider_id: charge.provider_id.clone(),
+            decline: Decline {
+                code: crate::domain::payment::VOIDED.to_owned(),
+                hard: false,
+                message: format!("closed by {} as not taken: {reason}", app.actor),
+            },
+        },
+        Err(error) => return Err(ServiceError::Refused(error.to_string())),
+    };
+    let mut tx = app.db.write().await?;
+    let follows = charging::settle(app, &mut tx, &charge, &outcome).await?;
+    steps::finish_subject(&mut tx, &row.organization, &charge.id, now).await?;
+    let command = format!("payment void {number}, attempt {}: {}", charge.attempt, outcome.state());
+    audit::append(&mut tx, now, &app.actor, &command, reason).await?;
+    finish(app, tx, &follows).await
+}
