@@ -290,7 +290,7 @@ impl Config {
             return Err(ConfigError::value(file, line_of(text, field), field, problem));
         }
         config.alert_rules = alerts::rules(config.alerts.as_deref(), text)
-            .map_err(|wrong| ConfigError::value(file, wrong.line, wrong.key, wrong.problem))?;
+            .map_err(|wrong| ConfigError::value(file, wrong.line, wrong.key, wrong.what))?;
         Ok(config)
     }
 

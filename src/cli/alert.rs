@@ -1,20 +1,49 @@
 //! `alert list`, `contact import`, `contact list`.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::arguments::{AlertCommand, ContactCommand};
 use super::output::{Output, instant, table};
 use crate::app::App;
 use crate::domain::alert::Measure;
 use crate::domain::credits::Credits;
+use crate::domain::cycle::Cycle;
 use crate::domain::money::Money;
 use crate::services::{alerts, contacts};
 use crate::storage::alerts::Alert;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertCommand {
+    /// Alerts, oldest first, with the figures of their moment
+    List {
+        /// Only this organization
+        #[arg(long = "org", value_name = "ORG")]
+        organization: Option<String>,
+        /// Only this cycle
+        #[arg(long)]
+        cycle: Option<Cycle>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContactCommand {
+    /// Import contacts from CSV (organization, role, email); replaces those of each organization in it
+    Import {
+        /// The CSV file; - for stdin
+        file: PathBuf,
+    },
+    /// All contacts
+    List {
+        /// Only this organization
+        #[arg(long = "org", value_name = "ORG")]
+        organization: Option<String>,
+    },
+}
 
 pub(super) async fn run(app: &App, command: AlertCommand, output: &Output) -> Result<Outcome> {
     let AlertCommand::List { organization, cycle } = command;

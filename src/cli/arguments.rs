@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
 
+use super::alert::{AlertCommand, ContactCommand};
 use super::method::MethodCommand;
 use super::recharge::RechargeCommand;
 use crate::domain::credits::Credits;
@@ -262,34 +263,6 @@ pub(crate) struct BuyArguments {
     pub(crate) organization: String,
     #[command(flatten)]
     pub(crate) wanted: Wanted,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AlertCommand {
-    /// Alerts, oldest first, with the figures of their moment
-    List {
-        /// Only this organization
-        #[arg(long = "org", value_name = "ORG")]
-        organization: Option<String>,
-        /// Only this cycle
-        #[arg(long)]
-        cycle: Option<Cycle>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ContactCommand {
-    /// Import contacts from CSV (organization, role, email); replaces those of each organization in it
-    Import {
-        /// The CSV file; - for stdin
-        file: PathBuf,
-    },
-    /// All contacts
-    List {
-        /// Only this organization
-        #[arg(long = "org", value_name = "ORG")]
-        organization: Option<String>,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -69,7 +69,7 @@ impl ExpiryNotices {
 pub(super) struct Problem {
     pub(super) key: &'static str,
     pub(super) line: usize,
-    pub(super) problem: String,
+    pub(super) what: String,
 }
 
 /// The rules of the file; without any table, the shipped ones. `alerts = []` means none.
@@ -80,7 +80,7 @@ pub(super) fn rules(tables: Option<&[Table]>, text: &str) -> Result<Vec<Rule>, P
         let wrong = |(key, problem): (&'static str, String)| Problem {
             key,
             line: line_in_table(text, place, key.rsplit('.').next().unwrap_or(key)),
-            problem: format!("rule {:?}: {problem}", table.id.chars().take(63).collect::<String>()),
+            what: format!("rule {:?}: {problem}", table.id.chars().take(63).collect::<String>()),
         };
         let rule = rule(table).map_err(wrong)?;
         if rules.len() == MOST {

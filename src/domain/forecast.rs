@@ -145,16 +145,16 @@ pub fn end_cycle(
     let uncovered = burn(&mut grants, demand)?;
     let cap = terms.rollover_cap.map(|cap| cap.in_credits(terms.allowance)).transpose()?;
     let lapses = rollover::lapses(&grants, cycle, cap)?;
-    let mut lapsed = Vec::new();
+    let mut gone = Vec::new();
     for (open, lapse) in grants.iter_mut().zip(lapses) {
         if lapse.is_positive() {
             open.remaining = open.remaining.minus(lapse)?;
-            lapsed.push((open.grant.id.clone(), lapse));
+            gone.push((open.grant.id.clone(), lapse));
         }
     }
     grants.retain(|open| open.remaining.is_positive());
     let deficit = if terms.overage_price.is_some() { Credits::ZERO } else { uncovered };
-    Ok(Ended { carried: grants, lapsed, deficit })
+    Ok(Ended { carried: grants, lapsed: gone, deficit })
 }
 
 /// Sorts grants into burn order and takes a demand from them; gives what they could not cover.

@@ -47,7 +47,7 @@ pub fn read(reader: impl Read) -> Result<File, FileError> {
         let line = record.position().map_or(0, csv::Position::line);
         let cell = |column: usize| {
             let text = record.get(places[column]).unwrap_or_default();
-            str::from_utf8(text).map(str::trim).unwrap_or("\u{FFFD}")
+            str::from_utf8(text).map_or("\u{FFFD}", str::trim)
         };
         let (organization, role, email) = (cell(0), cell(1), cell(2));
         if let Err((field, reason)) = check(record.len(), organization, role, email) {

@@ -20,6 +20,7 @@ use crate::domain::plan::{CycleTerms, Depletion};
 use crate::domain::{forecast, ids, rounding};
 use crate::mail::{Notice, notices::AlertMeasure};
 use crate::storage::alerts::{self, Alert};
+use crate::storage::contacts::ByRole;
 use crate::storage::mails::Mail;
 use crate::storage::organizations::Stored;
 use crate::storage::{Tx, contacts, pace};
@@ -298,11 +299,7 @@ impl Found<'_> {
 
 /// Addresses of some roles, each once; a role nobody holds goes to the billing addresses.
 #[must_use]
-pub fn recipients(
-    organization: &Organization,
-    roles: &[String],
-    by_role: &HashMap<(String, String), Vec<String>>,
-) -> Vec<String> {
+pub fn recipients(organization: &Organization, roles: &[String], by_role: &ByRole) -> Vec<String> {
     let mut addresses: Vec<String> = Vec::new();
     for role in roles {
         let held = by_role.get(&(organization.id.clone(), role.clone()));

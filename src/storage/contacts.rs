@@ -48,13 +48,12 @@ pub async fn range(tx: &mut Tx, first: &str, last: &str) -> Result<Vec<Contact>,
     ))
 }
 
+/// Addresses by organization and role.
+pub type ByRole = HashMap<(String, String), Vec<String>>;
+
 /// Addresses of a range of organizations by organization and role.
-pub async fn by_role(
-    tx: &mut Tx,
-    first: &str,
-    last: &str,
-) -> Result<HashMap<(String, String), Vec<String>>, StorageError> {
-    let mut by_role: HashMap<(String, String), Vec<String>> = HashMap::new();
+pub async fn by_role(tx: &mut Tx, first: &str, last: &str) -> Result<ByRole, StorageError> {
+    let mut by_role = ByRole::new();
     for contact in range(tx, first, last).await? {
         by_role.entry((contact.organization, contact.role)).or_default().push(contact.email);
     }

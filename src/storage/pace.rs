@@ -57,11 +57,11 @@ pub async fn by_project(
         );
         builder.push_bind(first.to_owned()).push(" AND ").push_bind(last.to_owned());
         builder.push(" AND billed_cycle >= ").push_bind(since.to_string()).push(" AND project IN (");
-        let mut list = builder.separated(", ");
+        let mut names = builder.separated(", ");
         for project in projects {
-            list.push_bind((*project).to_owned());
+            names.push_bind((*project).to_owned());
         }
-        list.push_unseparated(") GROUP BY organization, billed_cycle, project");
+        names.push_unseparated(") GROUP BY organization, billed_cycle, project");
         builder.build_query_as().fetch_all(connection).await?
     });
     let mut used = Projects::with_capacity(rows.len());
