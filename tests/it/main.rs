@@ -24,6 +24,7 @@ mod repairs;
 mod scenarios;
 mod standing;
 mod starter;
+mod stripe;
 mod tampering;
 mod thousand;
 mod thread;
