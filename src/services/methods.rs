@@ -177,6 +177,7 @@ pub async fn add(
     default: bool,
     reason: &str,
 ) -> Result<(), ServiceError> {
+    let token = &crate::intake::organizations::token(token).map_err(ServiceError::Input)?;
     let details = app
         .gateway
         .method(token)

@@ -51,7 +51,7 @@ both_engines!(out_of_credits_and_a_purchase, |world| {
     assert_eq!(reason(&world, "acme").await, None);
     assert_eq!(told(&world, "acme").await, [PAUSED, RESUMED]);
     world.clean_tick().await;
-    assert_eq!(world.mails("acme").await, ["notice", "notice", "receipt"]);
+    assert_eq!(world.mails("acme").await, ["notice", "notice", "notice", "receipt"]);
 });
 
 // S50: the next month's allowance resumes with the close; one who still owes stays paused, told once.

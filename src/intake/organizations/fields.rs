@@ -195,17 +195,24 @@ fn language(given: &str) -> Result<String, String> {
         .ok_or_else(|| format!("{} is not a language tag like en, de or pt-BR", shown(given)))
 }
 
-/// A provider's token (S61). What is given is never repeated: it may be a card number by mistake.
-fn payment_method(given: &str) -> Result<String, String> {
+/// A provider's token (S61), with its customer before it where the provider has one: `cus_…/pm_…`. What is given
+/// is never repeated: it may be a card number by mistake.
+pub(super) fn payment_method(given: &str) -> Result<String, String> {
     if holds_card_number(given) {
         return Err("this looks like a card number, which must not be stored here: save the \
                     method with the payment provider and give its token"
             .to_owned());
     }
+    let plain = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    };
     let token = (1..=128).contains(&given.len())
-        && given.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        && given.split('/').count() <= 2
+        && given.split('/').all(plain);
     token.then(|| given.to_owned()).ok_or_else(|| {
-        "this is not a token of the payment provider: 1 to 128 characters of A-Z, a-z, 0-9, '_', '-'"
+        "this is not a token of the payment provider: 1 to 128 characters of A-Z, a-z, 0-9, '_', '-', \
+         and one '/' after a customer"
             .to_owned()
     })
 }

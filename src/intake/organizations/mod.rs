@@ -74,6 +74,14 @@ pub struct File {
     pub rows: Vec<Row>,
 }
 
+/// A payment provider's token as it may be stored.
+///
+/// # Errors
+/// What is wrong with it, without repeating it: it may be a card number.
+pub fn token(given: &str) -> Result<String, String> {
+    fields::payment_method(given.trim())
+}
+
 /// Reads a whole organizations file.
 ///
 /// A field that cannot be used rejects its row alone. An id that an earlier row of the file has
