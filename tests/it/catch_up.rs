@@ -39,8 +39,8 @@ both_engines!(without_a_confirmation_nothing_is_closed, |world| {
     // Fewer than missed confirms nothing.
     assert_eq!(world.tick(Some(2)).await.unwrap().held, report.held);
     for table in [
-        "run WHERE job <> 'admission'",
-        "step WHERE kind <> 'admission'",
+        "run WHERE job = 'monthly_close'",
+        "step WHERE kind = 'close'",
         "invoice",
         "billing_cycle WHERE state = 'closed'",
     ] {
