@@ -179,7 +179,7 @@ pub async fn open(
 /// # Errors
 /// The provider does not answer.
 pub async fn call_off(app: &App, charge: &Charge) -> Result<Consequences, ServiceError> {
-    let outcome = app.gateway.cancel(&charge.request).await.map_err(provider)?;
+    let outcome = app.gateway.cancel(&charge.request).await.map_err(|error| provider(&error))?;
     let Some(outcome) = outcome else {
         return Err(ServiceError::Refused(format!(
             "the payment provider does not know the payment of {} that waits",
@@ -197,7 +197,7 @@ fn back(app: &App) -> String {
     app.public_url().map_or_else(|| "https://example.com".to_owned(), |url| format!("{url}/thanks"))
 }
 
-fn provider(error: GatewayError) -> ServiceError {
+fn provider(error: &GatewayError) -> ServiceError {
     ServiceError::Refused(error.to_string())
 }
 
@@ -245,7 +245,11 @@ async fn page(app: &App, charge: &Charge) -> Result<Destination, ServiceError> {
     let payer = methods::payer(&mut tx, &charge.request.organization).await?;
     drop(tx);
     let back = back(app);
-    let page = app.gateway.pay_page(&charge.request, &payer, &back).await.map_err(provider)?;
+    let page = app
+        .gateway
+        .pay_page(&charge.request, &payer, &back)
+        .await
+        .map_err(|error| provider(&error))?;
     let mut tx = app.db.write().await?;
     let waits = ChargeOutcome::NeedsAction { provider_id: page.provider_id };
     // Nothing follows from a page that is open.
@@ -263,7 +267,7 @@ pub async fn save_method(app: &App, organization: &str) -> Result<String, Servic
     let payer = methods::payer(&mut tx, organization).await?;
     drop(tx);
     let back = back(app);
-    Ok(app.gateway.save_method_page(&payer, &back).await.map_err(provider)?.url)
+    Ok(app.gateway.save_method_page(&payer, &back).await.map_err(|error| provider(&error))?.url)
 }
 
 /// A page of the provider where an organization sees and changes its saved methods.
@@ -275,5 +279,5 @@ pub async fn portal(app: &App, organization: &str) -> Result<String, ServiceErro
     let payer = methods::payer(&mut tx, organization).await?;
     drop(tx);
     let back = back(app);
-    Ok(app.gateway.portal_page(&payer, &back).await.map_err(provider)?.url)
+    Ok(app.gateway.portal_page(&payer, &back).await.map_err(|error| provider(&error))?.url)
 }

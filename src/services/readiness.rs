@@ -64,7 +64,6 @@ pub async fn examine(
         let trouble = match method {
             // Who never had a method pays by transfer, and nothing is at risk.
             None if methods::ever_had(tx, &organization.id).await? => MethodTrouble::Missing,
-            None => continue,
             Some(_) if expires.is_some_and(|last| last < Cycle::of_date(needed_on)) => {
                 MethodTrouble::Expires
             }
@@ -74,7 +73,7 @@ pub async fn examine(
             {
                 MethodTrouble::Failed
             }
-            Some(_) => continue,
+            _ => continue,
         };
         // A cycle that cannot be closed in thought is parked when it ends; that is told then.
         let Ok(Some(expected)) = credits::expected_due(tx, &stored).await else { continue };

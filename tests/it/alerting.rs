@@ -209,7 +209,7 @@ impl Naive {
         ] {
             let beyond = |t: &i64| if up { figure >= *t } else { figure <= *t };
             let (armed, told) = self.told.entry(rule).or_default();
-            if !told.is_empty() && self.grants > *armed && !told.last().is_some_and(|t| beyond(t)) {
+            if !told.is_empty() && self.grants > *armed && !told.last().is_some_and(&beyond) {
                 *armed = self.grants;
                 told.retain(beyond);
             }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use monthend::documents::files::write_durably;
 use monthend::domain::secret::Secret;
 use monthend::http::{Doors, Tokens, bind, router, serve};
 use monthend::jobs::requests;
@@ -31,7 +32,7 @@ async fn begin(world: &World) -> Rehearsal {
     })
     .await
     .unwrap();
-    std::fs::write(world.home().join("stripe-key"), "sk_test_canary_of_a_key\n").unwrap();
+    write_durably(&world.home().join("stripe-key"), b"sk_test_canary_of_a_key\n").unwrap();
     let gateway = format!(
         "gateway = \"stripe\"\nstripe.base_url = \"{}\"\nstripe.key_file = \"stripe-key\"\n\
          stripe.requests_per_second = 100",
@@ -47,7 +48,7 @@ async fn begin_with_links(world: &World) -> Rehearsal {
     let file = world.home().join("monthend.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     let text = format!("{text}\n[http]\npublic_url = \"https://billing.example.com/\"\n");
-    std::fs::write(&file, text).unwrap();
+    write_durably(&file, text.as_bytes()).unwrap();
     world.restart(&[]).await;
     rehearsal
 }

@@ -191,21 +191,18 @@ async fn follow_up(
         let promised = matches!(terms.get(&row.id), Some(PaymentTerms::StoredMethod { .. }));
         if promised && app.gateway.collects() && first_charge_is_missing(tx, &row).await? {
             let id = row.organization.as_str();
-            match wallets.choose(app, buyer, &[]) {
-                Ok(method) => {
-                    let amount = row.outstanding()?;
-                    let charge = charging::charge_of(app, &intent(&row, amount, &method), now);
-                    let (run, ordinal) = (&step.run_id, step.ordinal);
-                    let kind = StepKind::Charge;
-                    next.push(subject_step(kind, run, Some(id), &charge.id, ordinal, now));
-                    intents.push(charge);
-                }
-                Err(_) => {
-                    // Declined for good, or too often lately: not asked again, reminded by the calendar.
-                    let status = payment_status::DECLINED;
-                    invoices::set_status(tx, id, &row.id, row.status()?, status).await?;
-                    charging::begin_dunning(app, tx, id, &row.id, now).await?;
-                }
+            if let Ok(method) = wallets.choose(app, buyer, &[]) {
+                let amount = row.outstanding()?;
+                let charge = charging::charge_of(app, &intent(&row, amount, &method), now);
+                let (run, ordinal) = (&step.run_id, step.ordinal);
+                let kind = StepKind::Charge;
+                next.push(subject_step(kind, run, Some(id), &charge.id, ordinal, now));
+                intents.push(charge);
+            } else {
+                // Declined for good, or too often lately: not asked again, reminded by the calendar.
+                let status = payment_status::DECLINED;
+                invoices::set_status(tx, id, &row.id, row.status()?, status).await?;
+                charging::begin_dunning(app, tx, id, &row.id, now).await?;
             }
         }
         letters.extend(mails::of_fact(buyer, Kind::Invoice, &row.id, None, now));
@@ -231,6 +228,7 @@ fn intent<'a>(row: &'a Row, amount: Money, method: &'a str) -> Intent<'a> {
 
 /// An invoice that was charged before is not charged here again.
 async fn first_charge_is_missing(tx: &mut Tx, row: &Row) -> Result<bool, StepError> {
-    let due = row.status == "issued" && row.payment_status == "due" && row.amount_due > 0;
+    let due =
+        row.status == "issued" && row.payment_status == "due" && row.outstanding()?.is_positive();
     Ok(due && charges::of_subject(tx, &row.organization, &row.id).await?.is_empty())
 }

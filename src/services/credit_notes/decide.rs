@@ -145,7 +145,7 @@ pub(super) async fn of_receipt(
     let balance = credits::left_of_grants(tx, stored).await?;
     let left = balance.into_iter().find(|open| Some(&open.grant.id) == purchase.grant.as_ref());
     let taken_back = match (&left, wanted.credits) {
-        (None, None) if wanted.amount.is_some() => Vec::new(),
+        (_, None) if wanted.amount.is_some() => Vec::new(),
         (None, _) => {
             return Err(ServiceError::Refused(format!(
                 "all credits of receipt {} are used or expired; nothing can be taken back: give --amount alone to \
@@ -153,7 +153,6 @@ pub(super) async fn of_receipt(
                 wanted.number
             )));
         }
-        (Some(_), None) if wanted.amount.is_some() => Vec::new(),
         (Some(left), wanted) => {
             vec![(left.grant.clone(), correction::take_back(left, wanted).map_err(refused)?)]
         }
