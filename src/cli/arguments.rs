@@ -344,6 +344,8 @@ pub(crate) enum InvoiceCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RefundCommand {
+    /// Refunds that have not ended: on their way, or to be transferred
+    List,
     /// Record that the money of a credit note was transferred back
     Record {
         /// The credit note's number

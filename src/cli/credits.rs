@@ -172,8 +172,12 @@ async fn buy(app: &Arc<App>, arguments: BuyArguments, output: &Output) -> Result
         "credits": purchase.credits, "charged": charged});
     output.result(&object, || match &purchase.grant {
         Some(grant) => format!("Bought {} credits for {charged}: {grant}", purchase.credits),
+        None if status == "declined" => format!(
+            "Purchase {id} of {} credits for {charged} was declined; nothing was granted.",
+            purchase.credits
+        ),
         None => format!(
-            "Purchase {id} of {} credits for {charged} is {status}; nothing was granted.",
+            "Purchase {id} of {} credits for {charged} is {status}; they are granted once it is paid.",
             purchase.credits
         ),
     });

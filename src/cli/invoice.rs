@@ -61,7 +61,7 @@ pub(super) async fn run(
             };
             let (note, report) = requests::credit(app, &wanted).await?;
             print_credit_note(app, &note, output).await?;
-            return Ok(if report.is_clean() { Outcome::Done } else { Outcome::Trouble });
+            return Ok(super::payment::outcome(&report));
         }
     }
     Ok(Outcome::Done)
@@ -81,6 +81,9 @@ async fn print_credit_note(app: &App, number: &str, output: &Output) -> Result<(
         let what = match &note.settled {
             CreditSettlement::None => "no money moves".to_owned(),
             CreditSettlement::Offset { still_due } => format!("{still_due} is still due"),
+            CreditSettlement::Refund { .. } if shown.refund_failed => {
+                format!("the provider gives no refund: transfer it, then `refund record {number}`")
+            }
             CreditSettlement::Refund { label } => format!("the money goes back to {label}"),
             CreditSettlement::Transfer => {
                 format!("transfer the money, then `refund record {number}`")

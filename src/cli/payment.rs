@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Outcome;
 use super::arguments::{PaymentCommand, RefundCommand};
-use super::output::Output;
+use super::output::{Output, table};
 use crate::app::App;
+use crate::jobs::report::Report;
 use crate::jobs::requests;
 use crate::services::charging::Transfer;
-use crate::services::invoices;
+use crate::services::{invoices, refunds};
 
 pub(super) async fn run(
     app: &Arc<App>,
@@ -32,12 +33,12 @@ pub(super) async fn run(
             };
             let report = requests::record_transfer(app, &transfer).await?;
             print(app, &number, output).await?;
-            Ok(if report.is_clean() { Outcome::Done } else { Outcome::Trouble })
+            Ok(outcome(&report))
         }
         PaymentCommand::Void { number, reason } => {
             let report = requests::void_charge(app, &number, &reason).await?;
             print(app, &number, output).await?;
-            Ok(if report.is_clean() { Outcome::Done } else { Outcome::Trouble })
+            Ok(outcome(&report))
         }
     }
 }
@@ -47,12 +48,54 @@ pub(super) async fn refund(
     command: RefundCommand,
     output: &Output,
 ) -> Result<Outcome> {
-    let RefundCommand::Record { number, reference, reason } = command;
+    let (number, reference, reason) = match command {
+        RefundCommand::List => return refunds_owed(app, output).await,
+        RefundCommand::Record { number, reference, reason } => (number, reference, reason),
+    };
     let report = requests::record_refund(app, &number, &reference, &reason).await?;
     output.result(&json!({"credit_note": number, "refund": "succeeded"}), || {
         format!("The money of credit note {number} has gone back by transfer.")
     });
-    Ok(if report.is_clean() { Outcome::Done } else { Outcome::Trouble })
+    Ok(outcome(&report))
+}
+
+/// Refunds that have not ended: on their way at the provider, or to be transferred by finance.
+async fn refunds_owed(app: &App, output: &Output) -> Result<Outcome> {
+    let open = refunds::open(app).await?;
+    let objects: Vec<Value> = open
+        .iter()
+        .map(|(number, refund, amount)| {
+            json!({"credit_note": number, "organization": refund.organization, "amount": amount,
+                "method": refund.method, "state": refund.state, "message": refund.message})
+        })
+        .collect();
+    output.result(&json!({"refunds": objects}), || {
+        if open.is_empty() {
+            return "No refund is owed.".to_owned();
+        }
+        let rows = open
+            .iter()
+            .map(|(number, refund, amount)| {
+                let by = if refund.method == "transfer" { "transfer it" } else { "the provider" };
+                let organization = refund.organization.clone();
+                vec![
+                    number.clone(),
+                    organization,
+                    amount.to_string(),
+                    by.to_owned(),
+                    refund.state.clone(),
+                ]
+            })
+            .collect();
+        table(&["credit note", "organization", "amount", "by", "state"], &[2], rows)
+    });
+    Ok(Outcome::Done)
+}
+
+/// Trouble is what waits for a person now; remarks of the same day's earlier work are not this command's.
+pub(super) fn outcome(report: &Report) -> Outcome {
+    let parked = report.runs.iter().flat_map(|run| &run.troubled).any(|s| s.state == "parked");
+    if parked { Outcome::Trouble } else { Outcome::Done }
 }
 
 async fn print(app: &App, number: &str, output: &Output) -> Result<()> {

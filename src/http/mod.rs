@@ -76,7 +76,10 @@ pub fn router(doors: Arc<Doors>) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/v1/organizations/{id}/authorization", get(authorization::answer))
-        .route("/v1/webhooks/stripe", post(stripe::hear))
+        .route(
+            "/v1/webhooks/stripe",
+            post(stripe::hear).layer(DefaultBodyLimit::max(stripe::MAX_BODY)),
+        )
         .route(
             "/pay/{organization}/{invoice}/{signature}",
             get(pay::show_invoice).post(pay::pay_invoice),

@@ -12,6 +12,9 @@ use super::{Doors, Problem, json};
 use crate::payments::stripe::webhook::{TOLERANCE, verify_and_read};
 use crate::services::notifications;
 
+/// Bytes of a notification; more is refused.
+pub(super) use crate::payments::stripe::webhook::MAX_BODY;
+
 /// Heard: 200, also for one that was heard before. Not ours: 400. Not now: 503, and it comes again.
 pub(super) async fn hear(
     State(doors): State<Arc<Doors>>,

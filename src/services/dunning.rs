@@ -12,7 +12,6 @@ use crate::domain::invoice::{InvoiceDocument, InvoiceStatus, PaymentTerms};
 use crate::domain::organization::Organization;
 use crate::domain::payment::ChargeState;
 use crate::mail::{InvoiceFacts, Notice};
-use crate::storage::charges;
 use crate::storage::dunning::{self, Dunning};
 use crate::storage::invoices::{self, Row, payment_status};
 use crate::storage::{Tx, ledger, organizations};
@@ -53,7 +52,8 @@ pub async fn day(app: &App, tx: &mut Tx, due: &Dunning) -> Result<Consequences, 
         return Ok(Consequences::default());
     }
     if calendar.gives_up_at(stage) && !matches!(next, Next::Attempt(_)) {
-        return end_of_calendar(app, tx, &row, &invoice).await;
+        let by_transfer = matches!(next, Next::ByTransfer | Next::NothingToPay);
+        return end_of_calendar(app, tx, &row, &invoice, by_transfer).await;
     }
     advance(tx, &calendar, &row, now).await?;
     match next {
@@ -62,7 +62,7 @@ pub async fn day(app: &App, tx: &mut Tx, due: &Dunning) -> Result<Consequences, 
             charges: vec![(id.to_owned(), charge.id)],
             ..Consequences::default()
         }),
-        Next::Live(_) | Next::NoMethod(_) | Next::NothingToPay => {
+        Next::Live(_) | Next::NoMethod(_) | Next::ByTransfer | Next::NothingToPay => {
             if invoice.payment_status != payment_status::NEEDS_ACTION {
                 let status = payment_status::PAST_DUE;
                 invoices::set_status(tx, id, &invoice.id, InvoiceStatus::Issued, status).await?;
@@ -178,11 +178,9 @@ async fn end_of_calendar(
     tx: &mut Tx,
     row: &Dunning,
     invoice: &Row,
+    by_transfer: bool,
 ) -> Result<Consequences, ServiceError> {
-    let charged = charges::of_subject(tx, &row.organization, &invoice.id).await?;
-    let stored = organizations::get(tx, &row.organization).await?;
-    let has_method = stored.is_some_and(|stored| stored.organization.payment_method.is_some());
-    if charged.is_empty() && !has_method {
+    if by_transfer {
         let never = chrono::DateTime::<Utc>::MAX_UTC;
         let far =
             app.clock.now().checked_add_signed(chrono::Duration::days(36_500)).unwrap_or(never);

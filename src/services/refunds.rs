@@ -187,3 +187,18 @@ pub async fn record_transfer(
     audit::append(tx, now, &app.actor, &command, reason).await?;
     Ok(follows)
 }
+
+/// Refunds that have not ended, with their credit note's number and amount.
+///
+/// # Errors
+/// The database fails.
+pub async fn open(app: &App) -> Result<Vec<(String, Refund, Money)>, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let mut open = Vec::new();
+    for refund in refunds::open(&mut tx).await? {
+        let document = documents::get(&mut tx, &refund.organization, &refund.document_id).await?;
+        let amount = refund.money()?;
+        open.push((document.map(|row| row.number).unwrap_or_default(), refund, amount));
+    }
+    Ok(open)
+}

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::db::{execute, fetch_all, fetch_optional};
 use super::{StorageError, Tx, from_json, parsed};
+use crate::domain::cycle::Cycle;
 use crate::domain::document::Document;
 use crate::domain::money::{Currency, Money};
 
@@ -126,6 +127,24 @@ pub async fn of_subject(
 /// All documents of an organization, oldest first.
 pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Row>, StorageError> {
     Ok(fetch_all!(tx, Row, select!("WHERE organization = $1 ORDER BY issued_at, id"), organization))
+}
+
+/// Organization and id of the documents of a cycle of a range of organizations.
+pub async fn of_cycle(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    cycle: Cycle,
+) -> Result<Vec<(String, String)>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        (String, String),
+        "SELECT organization, id FROM document WHERE organization BETWEEN $1 AND $2 AND cycle = $3 \
+         ORDER BY organization, id",
+        first,
+        last,
+        cycle.to_string()
+    ))
 }
 
 /// All documents, by series and place.

@@ -157,6 +157,12 @@ pub async fn forgotten(
     ))
 }
 
+/// How many invoices have, or had, a calendar.
+pub async fn count(tx: &mut Tx) -> Result<i64, StorageError> {
+    let row = fetch_optional!(tx, (i64,), "SELECT CAST(COUNT(*) AS BIGINT) FROM dunning");
+    Ok(row.map_or(0, |(count,)| count))
+}
+
 /// Dunning of invoices that are paid, or paid invoices that are still dunned: none, ever.
 pub async fn mismatches(tx: &mut Tx) -> Result<Vec<(String, String)>, StorageError> {
     Ok(fetch_all!(

@@ -134,6 +134,15 @@ pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Refu
     ))
 }
 
+/// Refunds of everyone that have not ended, oldest first.
+pub async fn open(tx: &mut Tx) -> Result<Vec<Refund>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Refund,
+        select!("WHERE state NOT IN ('succeeded', 'failed') ORDER BY created_at, id")
+    ))
+}
+
 /// Records where a refund stands; a final one is left alone. False: it was final already.
 pub async fn set_state(
     tx: &mut Tx,

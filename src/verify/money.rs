@@ -179,6 +179,7 @@ impl Checks {
 
     /// What is about all organizations at once.
     pub(super) async fn all(&mut self, tx: &mut Tx) -> Result<(), ServiceError> {
+        self.dunning.checked = u64::try_from(dunning::count(tx).await?).unwrap_or_default();
         for (organization, invoice) in dunning::mismatches(tx).await? {
             self.dunning.problem(format!(
                 "organization {organization}, invoice {invoice}: its dunning and its status differ"

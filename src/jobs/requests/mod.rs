@@ -26,7 +26,7 @@ use crate::services::charging::attempts::Next;
 use crate::services::{ServiceError, charging, no_organization};
 use crate::storage::invoices::payment_status;
 use crate::storage::runs::Run;
-use crate::storage::{Tx, audit, cycles, invoices, ledger, organizations, runs, steps};
+use crate::storage::{Tx, audit, cycles, documents, invoices, ledger, organizations, runs, steps};
 
 /// What finance wants run.
 #[derive(Debug, Clone)]
@@ -195,6 +195,15 @@ async fn again(app: &App, run: &Run, request: &Rerun<'_>) -> Result<(), ServiceE
             })
             .collect();
         steps::add(&mut tx, &next, now).await?;
+        // Receipts and credit notes of the cycle too: a lost file is made again, the same to the byte.
+        let beside = documents::of_cycle(&mut tx, first, last, cycle).await?;
+        let again: Vec<_> = beside
+            .iter()
+            .map(|(id, document)| {
+                subject_step(StepKind::Document, &run.id, Some(id), document, ordinal, now)
+            })
+            .collect();
+        steps::add(&mut tx, &again, now).await?;
     }
     runs::reopen(&mut tx, &run.id).await?;
     tx.commit().await?;

@@ -3,7 +3,7 @@
 use super::{Intent, charge_of};
 use crate::app::App;
 use crate::domain::dunning::NoMethod;
-use crate::domain::invoice::InvoiceStatus;
+use crate::domain::invoice::{InvoiceStatus, PaymentTerms};
 use crate::services::methods::Wallets;
 use crate::services::{ServiceError, no_organization};
 use crate::storage::charges::{self, Charge, Subject};
@@ -21,6 +21,8 @@ pub enum Next {
     Live(Box<Charge>),
     /// No saved method can be charged.
     NoMethod(NoMethod),
+    /// Its document asks for a transfer: it is never charged, whatever method was saved since.
+    ByTransfer,
 }
 
 /// The next attempt for an invoice, in the caller's transaction: with a method that is not refused and
@@ -39,6 +41,11 @@ pub async fn next_attempt(app: &App, tx: &mut Tx, row: &Row) -> Result<Next, Ser
         return Ok(Next::NothingToPay);
     }
     let attempts = charges::of_subject(tx, id, &row.id).await?;
+    let document = invoices::document(tx, id, &row.id).await?;
+    let asked = document.map(|document| document.document()).transpose()?;
+    if asked.is_none_or(|asked| matches!(asked.header.payment, PaymentTerms::BankTransfer { .. })) {
+        return Ok(Next::ByTransfer);
+    }
     if let Some(live) = attempts.iter().find(|charge| charge.state.is_live()) {
         return Ok(Next::Live(Box::new(live.clone())));
     }
