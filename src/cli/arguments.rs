@@ -375,7 +375,7 @@ pub(crate) enum PaymentCommand {
         /// The invoice's number
         number: String,
         /// What you found, for the audit trail
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
     },
     /// Record a bank transfer that pays an invoice

@@ -42,7 +42,12 @@ pub async fn day(app: &App, tx: &mut Tx, due: &Dunning) -> Result<Consequences, 
     }
     let calendar = app.calendar();
     let stage = usize::try_from(row.stage).unwrap_or(usize::MAX);
-    let next = charging::next_attempt(app, tx, &invoice).await?;
+    let last_day = calendar.gives_up_at(stage);
+    let next = if last_day {
+        charging::last_attempt(app, tx, &invoice).await?
+    } else {
+        charging::next_attempt(app, tx, &invoice).await?
+    };
     if let Next::Live(charge) = &next
         && charge.state != ChargeState::NeedsAction
     {
@@ -51,7 +56,7 @@ pub async fn day(app: &App, tx: &mut Tx, due: &Dunning) -> Result<Consequences, 
         dunning::advance(tx, &row, row.stage, later).await?;
         return Ok(Consequences::default());
     }
-    if calendar.gives_up_at(stage) && !matches!(next, Next::Attempt(_)) {
+    if last_day && !matches!(next, Next::Attempt(_)) {
         let by_transfer = matches!(next, Next::ByTransfer | Next::NothingToPay);
         return end_of_calendar(app, tx, &row, &invoice, by_transfer).await;
     }

@@ -206,7 +206,8 @@ pub async fn transfers(
 }
 
 /// Attempts that did not take money, or are not known to have, by organization and method: what counts
-/// against a method's budget. What a person voided or we called off is nobody's decline.
+/// against a method's budget, those included that are decided and not sent yet: several may be decided in one
+/// transaction. What a person voided or we called off is nobody's decline.
 pub async fn failed_by_method(
     tx: &mut Tx,
     first: &str,
@@ -217,7 +218,7 @@ pub async fn failed_by_method(
         tx,
         (String, String, i64),
         "SELECT organization, payment_method, CAST(COUNT(*) AS BIGINT) FROM charge \
-         WHERE organization BETWEEN $1 AND $2 AND first_sent_at >= $3 AND state <> 'succeeded' \
+         WHERE organization BETWEEN $1 AND $2 AND (first_sent_at >= $3 OR state = 'intended') AND state <> 'succeeded' \
          AND (decline_code IS NULL OR decline_code NOT IN ('voided', 'canceled')) \
          GROUP BY organization, payment_method",
         first,

@@ -1,5 +1,6 @@
 //! What people ask about money: buy, record a transfer, correct an invoice, close a charge, open a page to pay.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -62,7 +63,8 @@ pub async fn record_transfer(
     finish(app, tx, &follows).await
 }
 
-/// Commits a request with the steps it leaves behind, in today's run, and does them.
+/// Commits a request with the steps it leaves behind, in today's run, and does them. What troubled somebody in
+/// that run before is not this request's trouble, and not reported as such.
 async fn finish(
     app: &Arc<App>,
     mut tx: Tx,
@@ -70,9 +72,16 @@ async fn finish(
 ) -> Result<Report, ServiceError> {
     let now = app.clock.now();
     let run = daily_run(&mut tx, names::PURCHASES, now).await?;
+    let before: HashSet<String> =
+        steps::troubled(&mut tx, &run).await?.into_iter().map(|step| step.id).collect();
     steps::add(&mut tx, &follow_up(follows, &run, 0, now), now).await?;
     tx.commit().await?;
-    Runner::new(app.clone(), CancellationToken::new())?.finish_run(&run).await
+    let runner = Runner::new(app.clone(), CancellationToken::new())?;
+    let mut report = runner.finish_run(&run).await?;
+    for done in &mut report.runs {
+        done.troubled.retain(|step| !before.contains(&step.id));
+    }
+    Ok(report)
 }
 
 /// Issues a credit note, renders and mails it, and sends its money back. Gives its number.

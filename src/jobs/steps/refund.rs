@@ -49,6 +49,10 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
             request.reference
         ))),
         Ok(None) => send(app, step, &refund, &request).await,
+        // Nothing was ever sent: a provider that is away for days costs nothing but patience.
+        Err(GatewayError::Unclear(reason)) if refund.first_sent_at.is_none() => {
+            unclear(app, step, &refund, &request, GatewayError::NotSent(reason)).await
+        }
         Err(error) => unclear(app, step, &refund, &request, error).await,
     }
 }

@@ -31,6 +31,25 @@ pub enum Next {
 /// # Errors
 /// The database fails.
 pub async fn next_attempt(app: &App, tx: &mut Tx, row: &Row) -> Result<Next, ServiceError> {
+    attempt(app, tx, row, Among::All).await
+}
+
+/// The attempt before an invoice is given up: only with a method that did not fail for it yet.
+///
+/// # Errors
+/// The database fails.
+pub async fn last_attempt(app: &App, tx: &mut Tx, row: &Row) -> Result<Next, ServiceError> {
+    attempt(app, tx, row, Among::Untried).await
+}
+
+/// Which saved methods may be charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Among {
+    All,
+    Untried,
+}
+
+async fn attempt(app: &App, tx: &mut Tx, row: &Row, among: Among) -> Result<Next, ServiceError> {
     let id = row.organization.as_str();
     // A transfer may have been recorded since the row was read: lock first, then look again.
     ledger::lock(tx, id, id).await?;
@@ -55,6 +74,10 @@ pub async fn next_attempt(app: &App, tx: &mut Tx, row: &Row) -> Result<Next, Ser
         Ok(method) => method,
         Err(none) => return Ok(Next::NoMethod(none)),
     };
+    let was_tried = attempts.iter().any(|charge| charge.request.payment_method == method);
+    if among == Among::Untried && was_tried {
+        return Ok(Next::NoMethod(NoMethod::Spent));
+    }
     let intent = Intent {
         subject: Subject::Invoice,
         subject_id: &row.id,

@@ -7,7 +7,7 @@ pub mod transfers;
 
 use chrono::{DateTime, Utc};
 
-pub use attempts::next_attempt;
+pub use attempts::{last_attempt, next_attempt};
 pub use invoice::{begin_dunning, paid};
 pub use transfers::{Transfer, record_transfer};
 

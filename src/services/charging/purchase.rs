@@ -99,7 +99,7 @@ async fn receipt(
     let organization = &stored.organization;
     let id = ids::derived("rct", now, &[&organization.id, &purchase.id]);
     let total = charge.request.amount;
-    let line = purchase_line(
+    let mut line = purchase_line(
         cycle,
         &PaidPurchase {
             id: purchase.id.clone(),
@@ -110,6 +110,9 @@ async fn receipt(
             gross: total,
         },
     );
+    if purchase.automatic {
+        line.description.push_str(", bought automatically");
+    }
     let label = methods::label(app, tx, &organization.id, &charge.request.payment_method).await?;
     let filing = Filing {
         id: &id,

@@ -9,6 +9,7 @@ mod golden;
 mod home;
 mod hostile;
 mod invoices;
+mod money;
 mod organizations;
 mod secrets;
 mod serving;

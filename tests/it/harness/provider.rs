@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use monthend::domain::payment::{ChargeOutcome, ChargeRequest};
+use monthend::domain::payment::{
+    ChargeOutcome, ChargeRequest, MethodDetails, RefundOutcome, RefundRequest,
+};
 use monthend::payments::{GatewayError, PaymentGateway, Sandbox};
 
 /// What the line to the provider does.
@@ -22,6 +25,8 @@ pub enum Line {
     LosesRequests,
     /// Charges arrive and settle later; asked again, they still do.
     Pending,
+    /// Charges arrive; no money is given back.
+    RefusesRefunds,
 }
 
 /// The sandbox behind a line.
@@ -29,13 +34,21 @@ pub struct Flaky {
     sandbox: Sandbox,
     line: Mutex<Line>,
     sent: Mutex<Vec<String>>,
+    refunds: Mutex<Vec<String>>,
+    asked: AtomicUsize,
 }
 
 impl Flaky {
     /// On the sandbox of a home.
     pub fn new(home: &Path, line: Line) -> Arc<Self> {
         let sandbox = Sandbox::open(&home.join("sandbox-journal.jsonl")).unwrap();
-        Arc::new(Self { sandbox, line: Mutex::new(line), sent: Mutex::default() })
+        Arc::new(Self {
+            sandbox,
+            line: Mutex::new(line),
+            sent: Mutex::default(),
+            refunds: Mutex::default(),
+            asked: AtomicUsize::default(),
+        })
     }
 
     /// The line changes.
@@ -46,6 +59,16 @@ impl Flaky {
     /// How many charges were sent, whatever became of them.
     pub fn sent(&self) -> usize {
         self.sent.lock().unwrap().len()
+    }
+
+    /// How many refunds were sent, whatever became of them.
+    pub fn refunds_sent(&self) -> usize {
+        self.refunds.lock().unwrap().len()
+    }
+
+    /// How many questions and requests were made of the provider, those that never arrived included.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
     }
 
     fn line(&self) -> Line {
@@ -72,12 +95,13 @@ impl PaymentGateway for Flaky {
     }
 
     async fn charge(&self, request: &ChargeRequest) -> Result<ChargeOutcome, GatewayError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         if self.line() == Line::Down {
             return Err(GatewayError::NotSent("connection refused".to_owned()));
         }
         self.sent.lock().unwrap().push(request.key.clone());
         match self.line() {
-            Line::Works => self.sandbox.charge(request).await,
+            Line::Works | Line::RefusesRefunds => self.sandbox.charge(request).await,
             Line::LosesAnswers => {
                 self.sandbox.charge(request).await.ok();
                 lost()
@@ -91,14 +115,55 @@ impl PaymentGateway for Flaky {
     }
 
     async fn lookup(&self, request: &ChargeRequest) -> Result<Option<ChargeOutcome>, GatewayError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         let sent = self.sent.lock().unwrap().contains(&request.key);
         match self.line() {
-            Line::Works => self.sandbox.lookup(request).await,
+            Line::Works | Line::RefusesRefunds => self.sandbox.lookup(request).await,
             // The line breaks with the first charge: the question before it was answered.
             Line::LosesAnswers | Line::LosesRequests | Line::Pending if !sent => Ok(None),
             Line::Pending => Ok(Some(pending(request))),
             Line::Down => Err(GatewayError::NotSent("connection refused".to_owned())),
             Line::LosesAnswers | Line::LosesRequests => lost(),
         }
+    }
+
+    async fn refund(&self, request: &RefundRequest) -> Result<RefundOutcome, GatewayError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.line() == Line::Down {
+            return Err(GatewayError::NotSent("connection refused".to_owned()));
+        }
+        self.refunds.lock().unwrap().push(request.key.clone());
+        match self.line() {
+            Line::Works | Line::Pending => self.sandbox.refund(request).await,
+            Line::RefusesRefunds => Ok(RefundOutcome::Failed {
+                provider_id: None,
+                message: "The card's account is closed.".to_owned(),
+            }),
+            Line::LosesAnswers => {
+                self.sandbox.refund(request).await.ok();
+                lost()
+            }
+            Line::LosesRequests | Line::Down => lost(),
+        }
+    }
+
+    async fn lookup_refund(
+        &self,
+        request: &RefundRequest,
+    ) -> Result<Option<RefundOutcome>, GatewayError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let sent = self.refunds.lock().unwrap().contains(&request.key);
+        match self.line() {
+            Line::Works | Line::Pending | Line::RefusesRefunds => {
+                self.sandbox.lookup_refund(request).await
+            }
+            Line::LosesAnswers | Line::LosesRequests if !sent => Ok(None),
+            Line::Down => Err(GatewayError::NotSent("connection refused".to_owned())),
+            Line::LosesAnswers | Line::LosesRequests => lost(),
+        }
+    }
+
+    async fn method(&self, token: &str) -> Result<Option<MethodDetails>, GatewayError> {
+        self.sandbox.method(token).await
     }
 }

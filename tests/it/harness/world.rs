@@ -264,6 +264,21 @@ impl World {
         self.table(&sql).await.into_iter().flatten().collect()
     }
 
+    /// Mails of notices that were sent to an organization, by the notice's kind; alerts have tests of their own.
+    pub async fn notices(&self, organization: &str) -> Vec<String> {
+        let sql = format!(
+            "SELECT n.kind FROM mail m JOIN notice n ON n.organization = m.organization AND n.id = m.subject_id \
+             WHERE m.organization = '{organization}' AND m.kind = 'notice' AND m.state = 'sent' \
+             AND n.kind NOT IN ('alert', 'expiry') ORDER BY n.kind"
+        );
+        self.table(&sql).await.into_iter().flatten().collect()
+    }
+
+    /// The instant the clock shows.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     /// Every check that does not hold.
     pub async fn broken(&self) -> Vec<Check> {
         let mut checks = verify(&self.app()).await.unwrap();
