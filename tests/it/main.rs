@@ -18,6 +18,8 @@ mod http;
 mod inbox;
 mod late_usage;
 mod model;
+mod money_histories;
+mod outcomes;
 mod pausing;
 mod paying;
 mod prices;

@@ -236,3 +236,29 @@ both_engines!(a_provider_that_is_down_is_tried_again, |world| {
     assert_eq!((stands(&world, "acme").await, provider.sent()), (paid(), 1));
     assert_eq!(world.mails("acme").await, ["invoice", "receipt"]);
 });
+
+// F65, F73: away from Friday to Monday; every charge is made when it is back, and no person is needed.
+both_engines!(a_provider_that_is_away_all_weekend_costs_nothing, |world| {
+    world.set_clock("2026-01-01T09:00:00Z");
+    let rows: Vec<Org> = (0..20)
+        .map(|n| Org::new(&format!("o{n:02}"), "standard", "2026-01-01").pays("ok"))
+        .collect();
+    world.organizations(&rows).await;
+    let provider = Flaky::new(world.home(), Line::Down);
+    world.collect_by(provider.clone()).await;
+    world.set_clock("2026-02-01T02:00:00Z");
+    for _ in 0..120 {
+        world.tick(None).await.unwrap();
+        world.pass(30 * 60);
+    }
+    assert_eq!((provider.sent(), world.parked().await.len()), (0, 0));
+    provider.set(Line::Works);
+    for _ in 0..4 {
+        world.pass(3_600);
+        world.tick(None).await.unwrap();
+    }
+    assert_eq!(
+        (provider.sent(), world.count("invoice WHERE payment_status = 'paid'").await),
+        (20, 20)
+    );
+});

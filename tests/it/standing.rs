@@ -4,6 +4,7 @@
 
 use monthend::domain::credits::Credits;
 use monthend::jobs::requests;
+use monthend::payments::Sandbox;
 
 use crate::harness::world::whole;
 use crate::harness::{Org, both_engines, events};
@@ -53,6 +54,10 @@ both_engines!(an_open_charge_is_closed_by_a_person, |world| {
     requests::void_charge(&world.app(), &number, "the customer gave up").await.unwrap();
     assert_eq!(world.invoice("acme").await.payment_status, "declined");
     assert_eq!(world.mails("acme").await, mails, "nobody declined anything: no letter");
+    // It is called off at the provider, too: the customer cannot act later and pay beside the next attempt.
+    let key = world.table("SELECT key FROM charge").await.concat().concat();
+    let provider = Sandbox::open(&world.home().join("sandbox-journal.jsonl")).unwrap();
+    assert!(!provider.pay(&key).unwrap());
     let again = requests::void_charge(&world.app(), &number, "again").await;
     assert!(again.unwrap_err().to_string().contains("no open charge"));
     world.organizations(&[Org::new("acme", "standard", "2026-01-01").pays("ok")]).await;

@@ -12,11 +12,13 @@ use crate::jobs::report::Report;
 use crate::jobs::runner::Runner;
 use crate::jobs::steps::{follow_up, subject_step};
 use crate::jobs::{StepKind, names};
+use crate::payments::GatewayError;
 use crate::services::charging::{self, Transfer};
 use crate::services::consequences::Consequences;
 use crate::services::pay_pages::{self, Destination};
 use crate::services::purchases::{self, Begun, Wanted};
 use crate::services::{ServiceError, credit_notes, refunds};
+use crate::storage::charges::Charge;
 use crate::storage::{Tx, audit, charges, invoices, steps};
 
 /// Buys credits: charges the stored method, grants when paid, mails the receipt. Gives the purchase's id.
@@ -164,27 +166,48 @@ pub async fn void_charge(
             "the charge of invoice {number} was sent less than a day ago and may still go through; wait"
         )));
     }
-    let outcome = match app.gateway.lookup(&charge.request).await {
-        Ok(Some(outcome @ ChargeOutcome::Succeeded { .. })) => outcome,
-        Ok(Some(ChargeOutcome::Pending { .. })) => {
-            return Err(ServiceError::Refused(format!(
-                "the provider says the charge of invoice {number} is still pending; it may go through: wait"
-            )));
-        }
-        Ok(_) => ChargeOutcome::Declined {
-            provider_id: charge.provider_id.clone(),
-            decline: Decline {
-                code: crate::domain::payment::VOIDED.to_owned(),
-                hard: false,
-                message: format!("closed by {} as not taken: {reason}", app.actor),
-            },
-        },
-        Err(error) => return Err(ServiceError::Refused(error.to_string())),
-    };
+    let outcome = end_for_good(app, &charge, number, reason).await?;
     let mut tx = app.db.write().await?;
     let follows = charging::settle(app, &mut tx, &charge, &outcome).await?;
     steps::finish_subject(&mut tx, &row.organization, &charge.id, now).await?;
     let command = format!("payment void {number}, attempt {}: {}", charge.attempt, outcome.state());
     audit::append(&mut tx, now, &app.actor, &command, reason).await?;
     finish(app, tx, &follows).await
+}
+
+/// Makes sure at the provider that a charge takes nothing any more, and gives how it ended. What waits for the
+/// customer is called off there too: he could still act, and pay beside a later attempt.
+async fn end_for_good(
+    app: &App,
+    charge: &Charge,
+    number: &str,
+    reason: &str,
+) -> Result<ChargeOutcome, ServiceError> {
+    let refused = |error: GatewayError| ServiceError::Refused(error.to_string());
+    let mut known = app.gateway.lookup(&charge.request).await.map_err(refused)?;
+    if let Some(ChargeOutcome::NeedsAction { .. }) = known {
+        known = app.gateway.cancel(&charge.request).await.map_err(refused)?;
+    }
+    let waits = matches!(charge.state, ChargeState::Pending | ChargeState::NeedsAction);
+    let recent = charge.first_sent_at.is_some_and(|first| app.clock.now() - first < QUIET);
+    match known {
+        Some(outcome @ ChargeOutcome::Succeeded { .. }) => Ok(outcome),
+        Some(ChargeOutcome::Pending { .. } | ChargeOutcome::NeedsAction { .. }) => {
+            Err(ServiceError::Refused(format!(
+                "the provider says the charge of invoice {number} is still pending; it may go through: wait"
+            )))
+        }
+        // It had it, and does not list it now: that may be its delay.
+        None if waits && recent => Err(ServiceError::Refused(format!(
+            "the provider does not find the charge of invoice {number}, which was sent less than a day ago; wait"
+        ))),
+        None | Some(ChargeOutcome::Declined { .. }) => Ok(ChargeOutcome::Declined {
+            provider_id: charge.provider_id.clone(),
+            decline: Decline {
+                code: crate::domain::payment::VOIDED.to_owned(),
+                hard: false,
+                message: format!("closed by {} as not taken: {reason}", app.actor),
+            },
+        }),
+    }
 }

@@ -5,6 +5,7 @@
 pub mod database;
 pub mod provider;
 pub mod rows;
+pub mod scripted;
 pub mod web;
 pub mod world;
 
@@ -30,10 +31,29 @@ where
     B: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
+    run_in(World::new(engine), body)
+}
+
+/// The same with a home in memory: for many worlds, none of which loses power.
+pub fn run_in_memory<F, B, T>(engine: Engine, body: F) -> T
+where
+    F: FnOnce(Arc<World>) -> B,
+    B: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    run_in(World::in_memory(engine), body)
+}
+
+fn run_in<F, B, T>(made: impl Future<Output = World>, body: F) -> T
+where
+    F: FnOnce(Arc<World>) -> B,
+    B: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let world = Arc::new(World::new(engine).await);
+        let world = Arc::new(made.await);
         let scenario = body(world.clone());
         let checked = world.clone();
         let ended = tokio::spawn(async move {

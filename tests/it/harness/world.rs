@@ -70,7 +70,17 @@ pub struct World {
 impl World {
     /// What `init` leaves, at the beginning of 2023.
     pub async fn new(engine: Engine) -> Self {
-        let home = tempfile::tempdir().unwrap();
+        Self::at_home(engine, tempfile::tempdir().unwrap()).await
+    }
+
+    /// The same in memory, where the machine has such a folder.
+    pub async fn in_memory(engine: Engine) -> Self {
+        let memory = std::path::Path::new("/dev/shm");
+        let home = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        Self::at_home(engine, home.unwrap()).await
+    }
+
+    async fn at_home(engine: Engine, home: tempfile::TempDir) -> Self {
         for folder in ["documents", "outbox", "inbox", "inbox/done"] {
             std::fs::create_dir(home.path().join(folder)).unwrap();
         }
