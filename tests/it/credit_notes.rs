@@ -116,7 +116,9 @@ both_engines!(a_part_of_an_unpaid_invoice, |world| {
     let due = NET + TAX - 1_000 - tax;
     let (amounts, settled) = note(&world, &first).await;
     assert_eq!(amounts, [1_000, tax, 1_000 + tax]);
-    let CreditSettlement::Offset { still_due } = settled else { panic!("{settled:?}") };
+    let CreditSettlement::Offset { still_due } = settled else {
+        unreachable!("an unpaid invoice is offset: {settled:?}")
+    };
     assert_eq!(still_due.minor(), due);
     assert_eq!(stands(&world).await, ("issued".to_owned(), "declined".to_owned(), due));
     world.set_clock("2026-02-02T02:10:00Z");
