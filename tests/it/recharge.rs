@@ -115,7 +115,7 @@ async fn is_granted_once(world: &World, line: Line) {
     minutes(world, 120).await;
     assert_eq!((provider.sent(), world.taken("acme"), available(world).await), (1, 1, 150));
     assert_eq!(world.count("credit_grant WHERE source = 'purchase'").await, 1);
-    assert_eq!(receipts(&world).await, 1);
+    assert_eq!(receipts(world).await, 1);
 }
 
 both_engines!(an_unknown_one_is_not_bought_again, |world| {
