@@ -370,9 +370,9 @@ pub(crate) enum PaymentCommand {
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
-    /// Close an invoice's open charge as not taken, after you checked with the provider; it is asked once more
+    /// Close an open charge as not taken, after you checked with the provider; it is asked once more
     Void {
-        /// The invoice's number
+        /// The invoice's number, or the id of a purchase
         number: String,
         /// What you found, for the audit trail
         #[arg(long, value_parser = reason)]

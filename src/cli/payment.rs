@@ -37,7 +37,13 @@ pub(super) async fn run(
         }
         PaymentCommand::Void { number, reason } => {
             let report = requests::void_charge(app, &number, &reason).await?;
-            print(app, &number, output).await?;
+            if number.starts_with("pur_") {
+                output.result(&json!({"purchase": number, "charge": "closed"}), || {
+                    format!("The charge of purchase {number} is closed; `history ORG` shows how it ended.")
+                });
+            } else {
+                print(app, &number, output).await?;
+            }
             Ok(outcome(&report))
         }
     }

@@ -143,6 +143,11 @@ pub async fn get(
         .transpose()
 }
 
+/// The purchase of an id, whoever's it is.
+pub async fn by_id(tx: &mut Tx, id: &str) -> Result<Option<Purchase>, StorageError> {
+    fetch_optional!(tx, Row, select!("WHERE id = $1"), id).map(Row::into_domain).transpose()
+}
+
 /// All purchases of an organization, oldest first.
 pub async fn all(tx: &mut Tx, organization: &str) -> Result<Vec<Purchase>, StorageError> {
     fetch_all!(tx, Row, select!("WHERE organization = $1 ORDER BY id"), organization)

@@ -19,6 +19,7 @@ use crate::services::pay_pages::{self, Destination};
 use crate::services::purchases::{self, Begun, Wanted};
 use crate::services::{ServiceError, credit_notes, refunds};
 use crate::storage::charges::Charge;
+use crate::storage::purchases as purchases_stored;
 use crate::storage::{Tx, audit, charges, invoices, steps};
 
 /// Buys credits: charges the stored method, grants when paid, mails the receipt. Gives the purchase's id.
@@ -149,27 +150,31 @@ pub async fn void_charge(
 ) -> Result<Report, ServiceError> {
     let now = app.clock.now();
     let mut tx = app.db.read().await?;
-    let row = invoices::by_number(&mut tx, number)
-        .await?
-        .ok_or_else(|| crate::services::invoices::no_invoice(number))?;
-    let attempts = charges::of_subject(&mut tx, &row.organization, &row.id).await?;
+    let (organization, subject) = match invoices::by_number(&mut tx, number).await? {
+        Some(row) => (row.organization, row.id),
+        None => purchases_stored::by_id(&mut tx, number)
+            .await?
+            .map(|purchase| (purchase.organization, purchase.id))
+            .ok_or_else(|| crate::services::invoices::no_invoice(number))?,
+    };
+    let attempts = charges::of_subject(&mut tx, &organization, &subject).await?;
     drop(tx);
     let Some(charge) = attempts
         .into_iter()
         .find(|charge| charge.state.is_live() && charge.state != ChargeState::Succeeded)
     else {
-        return Err(ServiceError::Refused(format!("invoice {number} has no open charge")));
+        return Err(ServiceError::Refused(format!("{number} has no open charge")));
     };
     let unclear = matches!(charge.state, ChargeState::Sent | ChargeState::Unknown);
     if unclear && charge.first_sent_at.is_some_and(|first| now - first < QUIET) {
         return Err(ServiceError::Refused(format!(
-            "the charge of invoice {number} was sent less than a day ago and may still go through; wait"
+            "the charge of {number} was sent less than a day ago and may still go through; wait"
         )));
     }
     let outcome = end_for_good(app, &charge, number, reason).await?;
     let mut tx = app.db.write().await?;
     let follows = charging::settle(app, &mut tx, &charge, &outcome).await?;
-    steps::finish_subject(&mut tx, &row.organization, &charge.id, now).await?;
+    steps::finish_subject(&mut tx, &organization, &charge.id, now).await?;
     let command = format!("payment void {number}, attempt {}: {}", charge.attempt, outcome.state());
     audit::append(&mut tx, now, &app.actor, &command, reason).await?;
     finish(app, tx, &follows).await
