@@ -98,10 +98,9 @@ async fn refunds_owed(app: &App, output: &Output) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Trouble is what waits for a person now; remarks of the same day's earlier work are not this command's.
+/// A request reports its own trouble only.
 pub(super) fn outcome(report: &Report) -> Outcome {
-    let parked = report.runs.iter().flat_map(|run| &run.troubled).any(|s| s.state == "parked");
-    if parked { Outcome::Trouble } else { Outcome::Done }
+    if report.is_clean() { Outcome::Done } else { Outcome::Trouble }
 }
 
 async fn print(app: &App, number: &str, output: &Output) -> Result<()> {

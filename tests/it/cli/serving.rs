@@ -134,7 +134,7 @@ fn the_demo_leaves_what_it_promises() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let count = |what: &str| told[what].as_array().unwrap().len();
-        assert_eq!((count("invoices"), count("mails"), count("statements")), (21, 76, 21));
+        assert_eq!((count("invoices"), count("mails"), count("statements")), (21, 77, 21));
         assert_eq!(told["verified"], true);
         for invoice in told["invoices"].as_array().unwrap() {
             for file in ["pdf", "csv"] {
