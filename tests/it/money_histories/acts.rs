@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use monthend::domain::payment::ChargeRequest;
-use monthend::jobs::StepKind;
 use monthend::jobs::requests;
 use monthend::jobs::runner::Runner;
 use monthend::services::charging::Transfer;
@@ -89,7 +88,9 @@ fn went<T>(result: Result<T, ServiceError>) -> bool {
 async fn quiet_paper(world: &World, engine: Engine) {
     if engine == Engine::Sqlite {
         let sql = "CREATE TRIGGER quiet_paper AFTER INSERT ON step WHEN NEW.kind IN ('document', 'mail') \
-             BEGIN UPDATE step SET state = 'done', finished_at = NEW.created_at WHERE id = NEW.id; END";
+             BEGIN UPDATE step SET state = 'done', finished_at = NEW.created_at WHERE id = NEW.id; \
+             UPDATE mail SET state = 'sent', sent_at = NEW.created_at \
+             WHERE organization = NEW.organization AND id = NEW.subject; END";
         world.execute(sql).await.unwrap();
     }
 }
@@ -152,7 +153,7 @@ impl Town {
             self.tick().await;
             self.use_credits(turn, &mut chance).await;
             for (name, stream) in self.names.clone().iter().zip(&mut streams) {
-                if stream.percent(20) {
+                if stream.percent(30) {
                     self.act(name, stream).await;
                 }
             }
@@ -169,10 +170,8 @@ impl Town {
         }
     }
 
-    /// All but mails, which move no money.
     async fn tick(&self) {
-        let runner = Runner::new(self.world.app(), CancellationToken::new()).unwrap();
-        runner.up_to(StepKind::Refund).tick(None).await.unwrap();
+        self.world.tick(None).await.unwrap();
     }
 
     async fn use_credits(&self, turn: u32, chance: &mut Random) {
@@ -194,9 +193,19 @@ impl Town {
         }
     }
 
+    /// Something happens; mostly what waits is looked after first.
     async fn act(&mut self, name: &str, chance: &mut Random) {
+        let waits = chance.percent(60);
+        for one in if waits { vec![6, 9, 8, 7] } else { vec![chance.below(13)] } {
+            if self.act_one(name, one, chance).await {
+                break;
+            }
+        }
+    }
+
+    async fn act_one(&mut self, name: &str, one: u32, chance: &mut Random) -> bool {
         let app = self.world.app();
-        let (kind, went) = match chance.below(13) {
+        let (kind, went) = match one {
             0..3 => {
                 let wanted = if chance.percent(50) {
                     Wanted::Package("small".to_owned())
@@ -211,7 +220,7 @@ impl Town {
             6 => ("pay back", self.pay_back(name, chance).await),
             7 => {
                 let number = self.invoice(name, "status <> 'settled'", chance).await;
-                let Some(number) = number else { return };
+                let Some(number) = number else { return false };
                 ("void", went(requests::void_charge(&app, &number, "test").await))
             }
             8 => ("retry", self.retry(name, chance).await),
@@ -227,6 +236,7 @@ impl Town {
             }
         };
         *self.done.entry(kind).or_default() += u64::from(went);
+        went
     }
 
     /// The number of one of an organization's invoices.
@@ -320,7 +330,7 @@ impl Town {
                 hurried += steps::hurry(&mut tx, &run, Some(name), app.clock.now()).await.unwrap();
                 tx.commit().await.unwrap();
                 let runner = Runner::new(app.clone(), CancellationToken::new()).unwrap();
-                runner.up_to(StepKind::Refund).finish_run(&run).await.unwrap();
+                runner.finish_run(&run).await.unwrap();
             }
         }
         hurried > 0
