@@ -208,11 +208,11 @@ both_engines!(a_refund_whose_answer_is_lost_is_made_once, |world| {
 });
 
 // F73: a provider that is away all day delays a refund; it asks for no person.
-both_engines!(a_refund_waits_for_the_provider, |world| {
-    let number = billed(&world, "ok").await;
-    let provider = Flaky::new(world.home(), Line::Down);
+async fn is_refunded_a_day_later(world: &World, line: Line) {
+    let number = billed(world, "ok").await;
+    let provider = Flaky::new(world.home(), line);
     world.collect_by(provider.clone()).await;
-    assert!(!credit(&world, &number, None, None).await.unwrap().1.is_clean());
+    assert!(!credit(world, &number, None, None).await.unwrap().1.is_clean());
     for _ in 0..24 {
         world.pass(3_600);
         world.tick(None).await.unwrap();
@@ -221,7 +221,15 @@ both_engines!(a_refund_waits_for_the_provider, |world| {
     provider.set(Line::Works);
     world.pass(2 * 3_600);
     world.clean_tick().await;
-    assert_eq!((provider.refunds_sent(), given_back(&world)), (1, vec![NET + TAX]));
+    assert_eq!((provider.refunds_sent(), given_back(world)), (1, vec![NET + TAX]));
+}
+
+both_engines!(a_refund_waits_for_a_provider_out_of_reach, |world| {
+    is_refunded_a_day_later(&world, Line::Down).await;
+});
+
+both_engines!(a_refund_waits_for_a_silent_provider, |world| {
+    is_refunded_a_day_later(&world, Line::Silent).await;
 });
 
 // The provider gives nothing back: finance transfers it and says so, once.

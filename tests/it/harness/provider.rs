@@ -25,6 +25,8 @@ pub enum Line {
     LosesRequests,
     /// Charges arrive and settle later; asked again, they still do.
     Pending,
+    /// Nothing arrives, and no question is answered.
+    Silent,
     /// Charges arrive; no money is given back.
     RefusesRefunds,
 }
@@ -110,7 +112,7 @@ impl PaymentGateway for Flaky {
                 self.sandbox.charge(request).await.ok();
                 Ok(pending(request))
             }
-            Line::LosesRequests | Line::Down => lost(),
+            Line::LosesRequests | Line::Silent | Line::Down => lost(),
         }
     }
 
@@ -123,7 +125,7 @@ impl PaymentGateway for Flaky {
             Line::LosesAnswers | Line::LosesRequests | Line::Pending if !sent => Ok(None),
             Line::Pending => Ok(Some(pending(request))),
             Line::Down => Err(GatewayError::NotSent("connection refused".to_owned())),
-            Line::LosesAnswers | Line::LosesRequests => lost(),
+            Line::LosesAnswers | Line::LosesRequests | Line::Silent => lost(),
         }
     }
 
@@ -143,7 +145,7 @@ impl PaymentGateway for Flaky {
                 self.sandbox.refund(request).await.ok();
                 lost()
             }
-            Line::LosesRequests | Line::Down => lost(),
+            Line::LosesRequests | Line::Silent | Line::Down => lost(),
         }
     }
 
@@ -159,7 +161,7 @@ impl PaymentGateway for Flaky {
             }
             Line::LosesAnswers | Line::LosesRequests if !sent => Ok(None),
             Line::Down => Err(GatewayError::NotSent("connection refused".to_owned())),
-            Line::LosesAnswers | Line::LosesRequests => lost(),
+            Line::LosesAnswers | Line::LosesRequests | Line::Silent => lost(),
         }
     }
 
