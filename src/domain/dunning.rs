@@ -102,6 +102,8 @@ pub enum NoMethod {
     Refused,
     /// Those that remain have used their budget of attempts.
     Spent,
+    /// The provider's answer to an earlier charge did not fit it: a person must look first (F69).
+    Held,
 }
 
 impl NoMethod {
@@ -112,6 +114,9 @@ impl NoMethod {
             Self::Missing => "there is no saved payment method",
             Self::Refused => {
                 "every saved payment method was declined for good; another one is needed"
+            }
+            Self::Held => {
+                "the provider's answer to an earlier charge did not fit it; nothing is charged until it is closed"
             }
             Self::Spent => {
                 "the saved payment method was declined too often lately; it is left alone until the window of \

@@ -12,6 +12,10 @@ use super::money::Money;
 /// Code of an attempt that a person closed as not taken.
 pub const VOIDED: &str = "voided";
 
+/// Code of an attempt whose answer did not fit what was asked: nothing more is charged of its organization until a
+/// person has looked (F69).
+pub const MISMATCH: &str = "mismatch";
+
 /// Code of an attempt that was called off before it took money.
 pub const CANCELED: &str = "canceled";
 

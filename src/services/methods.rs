@@ -3,7 +3,7 @@
 //! The organization's default method is charged first. Without a default an organization pays by
 //! transfer; other saved methods are fallbacks of the default, never a replacement for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{ServiceError, no_organization};
 use crate::app::App;
@@ -19,6 +19,7 @@ use crate::storage::{Tx, audit, dunning as dunning_rows, ledger, organizations};
 pub struct Wallets {
     methods: HashMap<String, Vec<Method>>,
     failed: HashMap<(String, String), i64>,
+    held: HashSet<String>,
 }
 
 impl Wallets {
@@ -35,6 +36,7 @@ impl Wallets {
         let since = app.calendar().window_begins(app.clock.now());
         let mut wallets = Self {
             failed: charges::failed_by_method(tx, first, last, since).await?,
+            held: charges::mismatched(tx, first, last).await?,
             ..Self::default()
         };
         for method in methods::in_range(tx, first, last).await? {
@@ -65,6 +67,9 @@ impl Wallets {
     ) -> Result<String, NoMethod> {
         if organization.payment_method.is_none() {
             return Err(NoMethod::Missing);
+        }
+        if self.held.contains(&organization.id) {
+            return Err(NoMethod::Held);
         }
         let candidates: Vec<Candidate> = self
             .of(organization)

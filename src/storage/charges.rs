@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::db::{execute, fetch_all, fetch_optional, insert};
 use super::{StorageError, Tx, parsed};
 use crate::domain::money::{Currency, Money};
-use crate::domain::payment::{ChargeOutcome, ChargeRequest, ChargeState};
+use crate::domain::payment::{ChargeOutcome, ChargeRequest, ChargeState, MISMATCH};
 
 /// What a charge pays for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -335,6 +335,37 @@ pub async fn mark_unknown(tx: &mut Tx, charge: &Charge, message: &str) -> Result
         message.to_owned()
     );
     Ok(())
+}
+
+/// Records that the provider's answer did not fit what was asked.
+pub async fn mark_mismatch(tx: &mut Tx, charge: &Charge) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE charge SET decline_code = $3 WHERE organization = $1 AND id = $2 \
+         AND state NOT IN ('succeeded', 'declined')",
+        charge.request.organization.clone(),
+        charge.id.clone(),
+        MISMATCH
+    );
+    Ok(())
+}
+
+/// Organizations of a range with a charge whose answer did not fit and that nobody has closed.
+pub async fn mismatched(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashSet<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT DISTINCT organization FROM charge WHERE organization BETWEEN $1 AND $2 \
+         AND state IN ('intended', 'sent', 'unknown', 'pending', 'needs_action') AND decline_code = $3",
+        first,
+        last,
+        MISMATCH
+    );
+    Ok(rows.into_iter().map(|(organization,)| organization).collect())
 }
 
 /// Records the provider's word. False: the charge has a final state already.

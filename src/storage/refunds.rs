@@ -134,6 +134,18 @@ pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Refu
     ))
 }
 
+/// Records that nothing left after all: the window of its key has not begun.
+pub async fn mark_not_sent(tx: &mut Tx, refund: &Refund) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE refund SET state = 'intended', first_sent_at = NULL \
+         WHERE organization = $1 AND id = $2 AND state = 'sent'",
+        refund.organization.clone(),
+        refund.id.clone()
+    );
+    Ok(())
+}
+
 /// Refunds of everyone that have not ended, oldest first.
 pub async fn open(tx: &mut Tx) -> Result<Vec<Refund>, StorageError> {
     Ok(fetch_all!(

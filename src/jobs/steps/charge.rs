@@ -218,6 +218,10 @@ async fn unclear(
         }
         GatewayError::Mismatch(_) => {
             mark_unknown(app, step, charge, &error.to_string()).await?;
+            let mut tx = app.db.write().await?;
+            steps::hold(&mut tx, step, app.clock.now() + LEASE).await?;
+            charges::mark_mismatch(&mut tx, charge).await?;
+            tx.commit().await?;
             Err(StepError::Park(format!("charge of {reference}: {error}")))
         }
     }

@@ -81,7 +81,15 @@ async fn send(
     tx.commit().await?;
     match bounded(app, app.gateway.refund(request)).await {
         Ok(outcome) => settle(app, step, refund, &outcome).await,
-        Err(error) => unclear(app, step, refund, request, error).await,
+        Err(error) => {
+            if matches!(error, GatewayError::NotSent(_)) && refund.first_sent_at.is_none() {
+                let mut tx = app.db.write().await?;
+                steps::hold(&mut tx, step, app.clock.now() + LEASE).await?;
+                stored::mark_not_sent(&mut tx, refund).await?;
+                tx.commit().await?;
+            }
+            unclear(app, step, refund, request, error).await
+        }
     }
 }
 
