@@ -36,6 +36,8 @@ const BODY_BYTES: usize = 256 * 1024;
 const IN_HAND: usize = 128;
 /// Requests that read the database at once: the runner keeps the other connections.
 const READING: usize = 3;
+/// Requests that ask the payment provider at once: a slow one never keeps the others from being answered.
+const CALLING: usize = 2;
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -47,19 +49,28 @@ pub struct Doors {
     stripe: Vec<Secret>,
     in_hand: Semaphore,
     reading: Semaphore,
+    calling: Semaphore,
 }
 
 impl Doors {
     /// To a deployment, for those who have a token, and for a provider whose notifications are signed so.
     #[must_use]
     pub fn new(app: Arc<App>, tokens: Tokens, stripe: Vec<Secret>) -> Arc<Self> {
-        let (in_hand, reading) = (Semaphore::new(IN_HAND), Semaphore::new(READING));
-        Arc::new(Self { app, tokens, stripe, in_hand, reading })
+        let [in_hand, reading, calling] = [IN_HAND, READING, CALLING].map(Semaphore::new);
+        Arc::new(Self { app, tokens, stripe, in_hand, reading, calling })
     }
 
     /// The secrets that sign Stripe's notifications.
     fn stripe(&self) -> &[Secret] {
         &self.stripe
+    }
+
+    /// A place among those who ask the payment provider; waits for one.
+    ///
+    /// # Errors
+    /// The server is stopping.
+    pub async fn line(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.calling.acquire().await.map_err(|_| Problem::busy())
     }
 
     /// A place among those who use the database; waits for one.

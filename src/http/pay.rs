@@ -36,7 +36,7 @@ pub(super) async fn pay_invoice(
     State(doors): State<Arc<Doors>>,
     Path((organization, invoice, signature)): Link,
 ) -> Result<Response, Problem> {
-    let _place = doors.place().await?;
+    let _line = doors.line().await?;
     ours(&doors, "pay", &organization, &invoice, &signature).await?;
     Ok(match requests::open_pay_page(&doors.app, &organization, &invoice).await? {
         Destination::Page(url) => Redirect::to(&url).into_response(),
@@ -60,7 +60,7 @@ pub(super) async fn save_method(
     State(doors): State<Arc<Doors>>,
     Path((organization, subject, signature)): Link,
 ) -> Result<Response, Problem> {
-    let _place = doors.place().await?;
+    let _line = doors.line().await?;
     ours(&doors, "method", &organization, &subject, &signature).await?;
     let url = pay_pages::save_method(&doors.app, &organization).await?;
     Ok(Redirect::to(&url).into_response())

@@ -29,7 +29,7 @@ pub(super) async fn hear(
             tracing::warn!(%error, "a notification was refused");
             Problem::new(StatusCode::BAD_REQUEST, "refused", &error.to_string())
         })?;
-    let _place = doors.place().await?;
+    let _line = doors.line().await?;
     notifications::hear(&doors.app, &event).await?;
     Ok(json(StatusCode::OK, &object!({"received": true})))
 }

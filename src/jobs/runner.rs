@@ -16,7 +16,7 @@ use crate::app::{App, random_id};
 use crate::documents::files::sweep_temporaries;
 use crate::services::{ServiceError, doctor};
 use crate::storage::steps::{self, Claim, Step};
-use crate::storage::{StorageError, Tx, cycles, meta, runs};
+use crate::storage::{StorageError, Tx, cycles, meta, organizations, runs};
 
 /// Effects of one kind done at the same time; the lease covers them all.
 const EFFECTS_AT_ONCE: i64 = 8;
@@ -341,7 +341,11 @@ async fn split(app: &App, step: &Step, reason: &str) -> Result<(), ServiceError>
         return park(app, step, reason).await;
     };
     let (first, last) = (&step.first_organization, &step.last_organization);
-    let organizations = cycles::organizations(&mut tx, &run.cycle, first, last).await?;
+    let organizations = if run.cycle.is_empty() {
+        organizations::ids_between(&mut tx, first, last).await?
+    } else {
+        cycles::organizations(&mut tx, &run.cycle, first, last).await?
+    };
     let kind: StepKind = step.kind.parse().map_err(ServiceError::Refused)?;
     let halves = organizations.chunks(organizations.len().div_ceil(2).max(1));
     let parts: Vec<Step> = halves

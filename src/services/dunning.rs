@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
-use super::charging::attempts::Next;
+use super::charging::attempts::{Next, by_transfer};
 use super::charging::{self, begin_dunning};
 use super::consequences::Consequences;
 use super::{ServiceError, admission, no_organization, notices, pay_pages};
 use crate::app::App;
-use crate::domain::dunning::Calendar;
+use crate::domain::dunning::{Calendar, NoMethod};
 use crate::domain::invoice::{InvoiceDocument, InvoiceStatus, PaymentTerms};
 use crate::domain::organization::Organization;
 use crate::domain::payment::ChargeState;
@@ -18,6 +18,8 @@ use crate::storage::{Tx, ledger, organizations};
 
 /// How long the calendar waits for an attempt that may still take the money.
 const WAIT_HOURS: i64 = 6;
+/// How long a page of the provider lasts, and a little more.
+const PAGE_HOURS: i64 = 25;
 
 /// Does what a due day of an invoice's calendar asks for, in the caller's transaction.
 ///
@@ -48,16 +50,25 @@ pub async fn day(app: &App, tx: &mut Tx, due: &Dunning) -> Result<Consequences, 
     } else {
         charging::next_attempt(app, tx, &invoice).await?
     };
-    if let Next::Live(charge) = &next
-        && charge.state != ChargeState::NeedsAction
-    {
+    let unsettled = match &next {
+        // A page may be paid on any minute of its day.
+        Next::Live(charge) if pay_pages::is_hosted(&charge.request.payment_method) => {
+            let young = |sent| now - sent < chrono::Duration::hours(PAGE_HOURS);
+            charge.state != ChargeState::NeedsAction || charge.first_sent_at.is_some_and(young)
+        }
+        Next::Live(charge) => charge.state != ChargeState::NeedsAction,
+        // Ours to look at first: the customer did nothing wrong.
+        Next::NoMethod(NoMethod::Held) => true,
+        _ => false,
+    };
+    if unsettled {
         // The provider's word comes first: nothing is counted, reminded or given up before it.
         let later = now + chrono::Duration::hours(WAIT_HOURS);
         dunning::advance(tx, &row, row.stage, later).await?;
         return Ok(Consequences::default());
     }
     if last_day && !matches!(next, Next::Attempt(_)) {
-        let by_transfer = matches!(next, Next::ByTransfer | Next::NothingToPay);
+        let by_transfer = by_transfer(tx, &invoice).await? || !app.gateway.collects();
         return end_of_calendar(app, tx, &row, &invoice, by_transfer).await;
     }
     advance(tx, &calendar, &row, now).await?;

@@ -253,7 +253,7 @@ pub async fn remove(app: &App, id: &str, token: &str, reason: &str) -> Result<()
 /// # Errors
 /// No such organization, or a provider that does not answer.
 pub async fn refresh(app: &App, id: &str) -> Result<usize, ServiceError> {
-    let (organization, saved) = list(app, id).await?;
+    let (_, saved) = list(app, id).await?;
     let mut changed = 0;
     for (method, _) in saved {
         let details = app
@@ -268,7 +268,10 @@ pub async fn refresh(app: &App, id: &str) -> Result<usize, ServiceError> {
         match details {
             None => {
                 methods::set_state(&mut tx, id, &method.token, methods::REMOVED).await?;
-                if organization.payment_method.as_deref() == Some(method.token.as_str()) {
+                // Another one may have become the default while the provider was asked.
+                let current = organizations::get(&mut tx, id).await?;
+                let default = current.and_then(|stored| stored.organization.payment_method);
+                if default.as_deref() == Some(method.token.as_str()) {
                     organizations::set_payment_method(&mut tx, id, None, now).await?;
                 }
                 changed += 1;

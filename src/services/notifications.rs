@@ -5,7 +5,7 @@
 
 use super::{ServiceError, methods};
 use crate::app::App;
-use crate::domain::payment::{EventSubject, ProviderEvent};
+use crate::domain::payment::{ChargeState, EventSubject, ProviderEvent};
 use crate::storage::{Tx, audit, charges, methods as saved, provider, refunds, steps};
 
 /// Hears a notification. Hearing it again does nothing.
@@ -17,14 +17,20 @@ pub async fn hear(app: &App, event: &ProviderEvent) -> Result<(), ServiceError> 
         EventSubject::Charge { key } => {
             let mut tx = app.db.write().await?;
             let charge = charges::by_key(&mut tx, key).await?;
+            let contradicts = charge.as_ref().is_some_and(|charge| {
+                charge.state == ChargeState::Declined && event.kind.ends_with(".succeeded")
+            });
             let about = charge.map(|charge| (charge.request.organization, charge.id));
-            look(app, tx, event, about).await
+            look(app, tx, event, about, contradicts).await
         }
         EventSubject::Refund { key } => {
             let mut tx = app.db.write().await?;
             let refund = refunds::by_key(&mut tx, key).await?;
+            let contradicts = refund.as_ref().is_some_and(|refund| {
+                refund.state == "succeeded" && event.kind.ends_with(".failed")
+            });
             let about = refund.map(|refund| (refund.organization, refund.id));
-            look(app, tx, event, about).await
+            look(app, tx, event, about, contradicts).await
         }
         EventSubject::MethodSaved { organization, token } => {
             if !is_new(app, event).await? {
@@ -60,13 +66,25 @@ async fn look(
     mut tx: Tx,
     event: &ProviderEvent,
     about: Option<(String, String)>,
+    contradicts: bool,
 ) -> Result<(), ServiceError> {
     let now = app.clock.now();
     let named = about.as_ref().map(|(organization, id)| (organization.as_str(), id.as_str()));
     if provider::hear(&mut tx, &event.id, &event.kind, named, now).await?
         && let Some((organization, subject)) = named
     {
+        if steps::is_leased(&mut tx, organization, subject).await? {
+            // A worker asked a moment too early: the provider sends this again, and it is heard then.
+            return Err(ServiceError::Refused("its step is at work just now".to_owned()));
+        }
         steps::hurry_subject(&mut tx, organization, subject, now).await?;
+        if contradicts {
+            let what =
+                format!("{} about {subject} of {organization}, which ended otherwise", event.kind);
+            tracing::error!("the provider says {what}; compare with its dashboard");
+            let why = "news about what had ended; a person must compare";
+            audit::append(&mut tx, now, "payment provider", &what, why).await?;
+        }
     }
     tx.commit().await?;
     Ok(())

@@ -7,17 +7,19 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::charging::{self, Intent};
-use super::consequences::Consequences;
 use super::{ServiceError, methods};
 use crate::app::App;
 use crate::domain::ids;
 use crate::domain::invoice::InvoiceStatus;
 use crate::domain::money::Money;
 use crate::domain::payment::{ChargeOutcome, ChargeState};
+use crate::jobs::plan::daily_run;
+use crate::jobs::steps::{follow_up, subject_step};
+use crate::jobs::{StepKind, names};
 use crate::payments::GatewayError;
 use crate::storage::charges::{self, Charge, Subject};
 use crate::storage::invoices::{self, Row, payment_status};
-use crate::storage::{Tx, ledger, meta};
+use crate::storage::{Tx, ledger, meta, steps};
 
 /// Does a charge's method stand for a page where the customer pays by himself?
 #[must_use]
@@ -145,40 +147,38 @@ pub async fn open(
     app: &App,
     organization: &str,
     invoice: &str,
-) -> Result<(Destination, Consequences), ServiceError> {
+) -> Result<Destination, ServiceError> {
     let mut tx = app.db.read().await?;
     let Some(row) = invoices::get(&mut tx, organization, invoice).await? else {
-        return Ok((Destination::Text("There is no such invoice."), Consequences::default()));
+        return Ok(Destination::Text("There is no such invoice."));
     };
     let attempts = charges::of_subject(&mut tx, organization, invoice).await?;
     drop(tx);
     if row.status()? == InvoiceStatus::Settled {
-        return Ok((Destination::Text(PAID), Consequences::default()));
+        return Ok(Destination::Text(PAID));
     }
-    let mut follows = Consequences::default();
     if let Some(live) = attempts.iter().find(|charge| charge.state.is_live()) {
         let waits = live.state == ChargeState::NeedsAction;
         if waits && is_hosted(&live.request.payment_method) {
-            return Ok((page(app, live).await?, follows));
+            return page(app, live).await;
         }
         if !waits {
-            return Ok((Destination::Text(UNDER_WAY), follows));
+            return Ok(Destination::Text(UNDER_WAY));
         }
-        follows.extend(call_off(app, live).await?);
+        call_off(app, live).await?;
     }
     let Some(charge) = intend(app, organization, invoice).await? else {
         let text = "This invoice cannot be paid here. Please contact us.";
-        return Ok((Destination::Text(text), follows));
+        return Ok(Destination::Text(text));
     };
-    follows.charges.push((organization.to_owned(), charge.id.clone()));
-    Ok((page(app, &charge).await?, follows))
+    page(app, &charge).await
 }
 
 /// Calls an attempt off that waits for the customer, and records how it ended.
 ///
 /// # Errors
 /// The provider does not answer.
-pub async fn call_off(app: &App, charge: &Charge) -> Result<Consequences, ServiceError> {
+pub async fn call_off(app: &App, charge: &Charge) -> Result<(), ServiceError> {
     let outcome = app.gateway.cancel(&charge.request).await.map_err(|error| provider(&error))?;
     let Some(outcome) = outcome else {
         return Err(ServiceError::Refused(format!(
@@ -186,10 +186,13 @@ pub async fn call_off(app: &App, charge: &Charge) -> Result<Consequences, Servic
             charge.request.reference
         )));
     };
+    let now = app.clock.now();
     let mut tx = app.db.write().await?;
     let follows = charging::settle(app, &mut tx, charge, &outcome).await?;
+    let run = daily_run(&mut tx, names::PURCHASES, now).await?;
+    steps::add(&mut tx, &follow_up(&follows, &run, 0, now), now).await?;
     tx.commit().await?;
-    Ok(follows)
+    Ok(())
 }
 
 /// Where the provider sends the customer back to.
@@ -234,6 +237,10 @@ async fn intend(
     charges::mark_sent(&mut tx, &charge, now).await?;
     invoices::set_status(&mut tx, organization, invoice, row.status()?, payment_status::PROCESSING)
         .await?;
+    // Its step is there before the provider is asked: whatever becomes of this request, somebody looks after it.
+    let run = daily_run(&mut tx, names::PURCHASES, now).await?;
+    let step = subject_step(StepKind::Charge, &run, Some(organization), &charge.id, 0, now);
+    steps::add(&mut tx, &[step], now).await?;
     tx.commit().await?;
     Ok(Some(charge))
 }

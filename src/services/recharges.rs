@@ -10,6 +10,7 @@ use super::{ServiceError, credits, no_organization, notices};
 use crate::app::App;
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
+use crate::domain::dunning::NoMethod;
 use crate::domain::money::Money;
 use crate::domain::organization::Organization;
 use crate::mail::Notice;
@@ -153,6 +154,8 @@ pub async fn buy_if_low(
             charges: vec![(id.to_owned(), charge.id)],
             ..Consequences::default()
         }),
+        // Ours to look at first: the customer's card is not to blame.
+        Begun::Declined(_, NoMethod::Held) => Ok(Consequences::default()),
         Begun::Declined(_, none) => failed(app, tx, &stored.organization, none.reason()).await,
     }
 }

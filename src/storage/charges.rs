@@ -337,6 +337,17 @@ pub async fn mark_unknown(tx: &mut Tx, charge: &Charge, message: &str) -> Result
     Ok(())
 }
 
+/// Open charges that no step looks after: none, ever.
+pub async fn unattended(tx: &mut Tx) -> Result<Vec<(String, String)>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        (String, String),
+        "SELECT c.organization, c.id FROM charge c WHERE c.state IN ('intended', 'sent', 'unknown', 'pending', \
+         'needs_action') AND NOT EXISTS (SELECT 1 FROM step s WHERE s.organization = c.organization \
+         AND s.subject = c.id AND s.state <> 'done') ORDER BY c.organization, c.id"
+    ))
+}
+
 /// Records that the provider's answer did not fit what was asked.
 pub async fn mark_mismatch(tx: &mut Tx, charge: &Charge) -> Result<(), StorageError> {
     execute!(

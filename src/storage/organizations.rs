@@ -222,6 +222,22 @@ pub async fn these(tx: &mut Tx, ids: &[String]) -> Result<Vec<Stored>, StorageEr
     Ok(stored)
 }
 
+/// Ids of a range of organizations, in order.
+pub async fn ids_between(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<Vec<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT id FROM organization WHERE id BETWEEN $1 AND $2 ORDER BY id",
+        first,
+        last
+    );
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
 /// Ids of all organizations, in order.
 pub async fn ids(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
     let rows = fetch_all!(tx, (String,), "SELECT id FROM organization ORDER BY id");

@@ -213,6 +213,22 @@ pub async fn finish_subject(
     Ok(())
 }
 
+/// Is a worker at a step about a subject?
+pub async fn is_leased(
+    tx: &mut Tx,
+    organization: &str,
+    subject: &str,
+) -> Result<bool, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (String,),
+        "SELECT id FROM step WHERE organization = $1 AND subject = $2 AND state = 'leased' LIMIT 1",
+        organization,
+        subject
+    );
+    Ok(row.is_some())
+}
+
 /// Lets the waiting or parked steps about a subject go now: there is news of it. Gives how many.
 pub async fn hurry_subject(
     tx: &mut Tx,

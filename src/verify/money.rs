@@ -179,6 +179,11 @@ impl Checks {
 
     /// What is about all organizations at once.
     pub(super) async fn all(&mut self, tx: &mut Tx) -> Result<(), ServiceError> {
+        for (organization, charge) in charges::unattended(tx).await? {
+            self.charges.problem(format!(
+                "organization {organization}: charge {charge} is open, but no step looks after it"
+            ));
+        }
         self.dunning.checked = u64::try_from(dunning::count(tx).await?).unwrap_or_default();
         for (organization, invoice) in dunning::mismatches(tx).await? {
             self.dunning.problem(format!(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::domain::payment::{ChargeOutcome, ChargeState, Decline};
+use crate::domain::payment::{ChargeOutcome, ChargeState, Decline, RefundOutcome};
 use crate::jobs::plan::daily_run;
 use crate::jobs::report::Report;
 use crate::jobs::runner::Runner;
@@ -20,7 +20,8 @@ use crate::services::purchases::{self, Begun, Wanted};
 use crate::services::{ServiceError, credit_notes, refunds};
 use crate::storage::charges::Charge;
 use crate::storage::purchases as purchases_stored;
-use crate::storage::{Tx, audit, charges, invoices, steps};
+use crate::storage::refunds::{self as refund_rows, Refund};
+use crate::storage::{Tx, audit, charges, documents, invoices, ledger, steps};
 
 /// Buys credits: charges the stored method, grants when paid, mails the receipt. Gives the purchase's id.
 ///
@@ -111,9 +112,40 @@ pub async fn record_refund(
     reference: &str,
     reason: &str,
 ) -> Result<Report, ServiceError> {
+    let stuck = never_made(app, number).await?;
+    let now = app.clock.now();
     let mut tx = app.db.write().await?;
+    if let Some(refund) = stuck {
+        let outcome = RefundOutcome::Failed {
+            provider_id: None,
+            message: "the provider knows no such refund; closed by hand".to_owned(),
+        };
+        // Its successor is the transfer that is recorded below, in the same transaction.
+        let _ = refunds::settle(app, &mut tx, &refund, &outcome).await?;
+        steps::finish_subject(&mut tx, &refund.organization, &refund.id, now).await?;
+    }
     let follows = refunds::record_transfer(app, &mut tx, number, reference, reason).await?;
     finish(app, tx, &follows).await
+}
+
+/// A refund of a credit note that the provider was asked for and, asked again, does not know, too long ago to
+/// be sent any more: a transfer may take its place.
+async fn never_made(app: &App, number: &str) -> Result<Option<Refund>, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let Some(note) = documents::by_number(&mut tx, number).await? else { return Ok(None) };
+    let asked = refund_rows::of_document(&mut tx, &note.organization, &note.id).await?;
+    let open = |refund: &Refund| refund.method == "charge" && !refund.is_final();
+    let Some(refund) = asked.into_iter().find(open) else { return Ok(None) };
+    let request = refunds::request(&mut tx, &refund).await?;
+    drop(tx);
+    let young = |first| app.clock.now() - first < QUIET;
+    match app.gateway.lookup_refund(&request).await {
+        Ok(None) if !refund.first_sent_at.is_some_and(young) => Ok(Some(refund)),
+        Ok(_) => Err(ServiceError::Refused(format!(
+            "the provider is still at the refund of credit note {number}; wait until it has ended"
+        ))),
+        Err(error) => Err(ServiceError::Refused(error.to_string())),
+    }
 }
 
 /// Opens a page for a customer who wants to pay an invoice; the attempt gets its step, which looks after it.
@@ -125,13 +157,10 @@ pub async fn open_pay_page(
     organization: &str,
     invoice: &str,
 ) -> Result<Destination, ServiceError> {
-    let (destination, follows) = pay_pages::open(app, organization, invoice).await?;
-    let now = app.clock.now();
-    let mut tx = app.db.write().await?;
-    let run = daily_run(&mut tx, names::PURCHASES, now).await?;
-    steps::add(&mut tx, &follow_up(&follows, &run, 0, now), now).await?;
-    tx.commit().await?;
-    Ok(destination)
+    let (app, organization, invoice) = (app.clone(), organization.to_owned(), invoice.to_owned());
+    // In a task of its own: a browser that goes away does not leave the work half done.
+    let task = tokio::spawn(async move { pay_pages::open(&app, &organization, &invoice).await });
+    task.await.map_err(|error| ServiceError::Refused(error.to_string()))?
 }
 
 /// How long an unknown charge must have been quiet before a person may close it.
@@ -173,6 +202,16 @@ pub async fn void_charge(
     }
     let outcome = end_for_good(app, &charge, number, reason).await?;
     let mut tx = app.db.write().await?;
+    // A worker may have sent it while the provider was asked: what was looked at must still be what is there.
+    ledger::lock(&mut tx, &organization, &organization).await?;
+    let still = charges::get(&mut tx, &organization, &charge.id).await?.is_some_and(|stored| {
+        (stored.state, stored.first_sent_at) == (charge.state, charge.first_sent_at)
+    });
+    if !still {
+        return Err(ServiceError::Refused(format!(
+            "the charge of {number} moved on while the provider was asked; look again"
+        )));
+    }
     let follows = charging::settle(app, &mut tx, &charge, &outcome).await?;
     steps::finish_subject(&mut tx, &organization, &charge.id, now).await?;
     let command = format!("payment void {number}, attempt {}: {}", charge.attempt, outcome.state());

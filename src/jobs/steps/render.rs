@@ -10,6 +10,7 @@ use crate::documents::csv::render_csv;
 use crate::documents::files::store_batch;
 use crate::documents::pdf::Renderer;
 use crate::domain::cycle::Cycle;
+use crate::domain::dunning::NoMethod;
 use crate::domain::ids;
 use crate::domain::invoice::PaymentTerms;
 use crate::domain::money::Money;
@@ -191,7 +192,8 @@ async fn follow_up(
         let promised = matches!(terms.get(&row.id), Some(PaymentTerms::StoredMethod { .. }));
         if promised && app.gateway.collects() && first_charge_is_missing(tx, &row).await? {
             let id = row.organization.as_str();
-            if let Ok(method) = wallets.choose(app, buyer, &[]) {
+            let chosen = wallets.choose(app, buyer, &[]);
+            if let Ok(method) = chosen {
                 let amount = row.outstanding()?;
                 let charge = charging::charge_of(app, &intent(&row, amount, &method), now);
                 let (run, ordinal) = (&step.run_id, step.ordinal);
@@ -200,8 +202,10 @@ async fn follow_up(
                 intents.push(charge);
             } else {
                 // Declined for good, or too often lately: not asked again, reminded by the calendar.
-                let status = payment_status::DECLINED;
-                invoices::set_status(tx, id, &row.id, row.status()?, status).await?;
+                if chosen != Err(NoMethod::Held) {
+                    let status = payment_status::DECLINED;
+                    invoices::set_status(tx, id, &row.id, row.status()?, status).await?;
+                }
                 charging::begin_dunning(app, tx, id, &row.id, now).await?;
             }
         }

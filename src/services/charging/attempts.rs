@@ -60,13 +60,11 @@ async fn attempt(app: &App, tx: &mut Tx, row: &Row, among: Among) -> Result<Next
         return Ok(Next::NothingToPay);
     }
     let attempts = charges::of_subject(tx, id, &row.id).await?;
-    let document = invoices::document(tx, id, &row.id).await?;
-    let asked = document.map(|document| document.document()).transpose()?;
-    if asked.is_none_or(|asked| matches!(asked.header.payment, PaymentTerms::BankTransfer { .. })) {
-        return Ok(Next::ByTransfer);
-    }
     if let Some(live) = attempts.iter().find(|charge| charge.state.is_live()) {
         return Ok(Next::Live(Box::new(live.clone())));
+    }
+    if by_transfer(tx, &row).await? {
+        return Ok(Next::ByTransfer);
     }
     let stored = organizations::get(tx, id).await?.ok_or_else(|| no_organization(id))?;
     let wallets = Wallets::read(app, tx, id, id).await?;
@@ -92,4 +90,14 @@ async fn attempt(app: &App, tx: &mut Tx, row: &Row, among: Among) -> Result<Next
     charges::intend(tx, std::slice::from_ref(&charge), now).await?;
     invoices::set_status(tx, id, &row.id, row.status()?, payment_status::PROCESSING).await?;
     Ok(Next::Attempt(Box::new(charge)))
+}
+
+/// Does an invoice's document ask for a transfer?
+///
+/// # Errors
+/// The database fails.
+pub async fn by_transfer(tx: &mut Tx, row: &Row) -> Result<bool, ServiceError> {
+    let document = invoices::document(tx, &row.organization, &row.id).await?;
+    let asked = document.map(|document| document.document()).transpose()?;
+    Ok(asked.is_none_or(|asked| matches!(asked.header.payment, PaymentTerms::BankTransfer { .. })))
 }
