@@ -37,7 +37,7 @@ pub async fn add(tx: &mut Tx, mails: &[Mail]) -> Result<(), StorageError> {
     insert!(
         tx,
         "INSERT INTO mail (organization, id, key, kind, subject_id, charge_id, recipients, recipient, state, created_at)",
-        " ON CONFLICT (organization, key) DO NOTHING",
+        " ON CONFLICT DO NOTHING",
         mails,
         mail => [
             mail.organization.clone(),

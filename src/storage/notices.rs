@@ -27,7 +27,7 @@ pub async fn add(tx: &mut Tx, notice: &Notice) -> Result<bool, StorageError> {
     let touched = execute!(
         tx,
         "INSERT INTO notice (organization, id, key, kind, facts, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
-         ON CONFLICT (organization, key) DO NOTHING",
+         ON CONFLICT DO NOTHING",
         notice.organization.clone(),
         notice.id.clone(),
         notice.key.clone(),

@@ -44,7 +44,7 @@ pub async fn get_or_create(
     execute!(
         tx,
         "INSERT INTO run (id, job, cycle, due_at, state, cause, plans, created_at) \
-         VALUES ($1, $2, $3, $4, 'open', $5, 0, $6) ON CONFLICT (job, cycle, due_at) DO NOTHING",
+         VALUES ($1, $2, $3, $4, 'open', $5, 0, $6) ON CONFLICT DO NOTHING",
         run.id.clone(),
         run.job.clone(),
         run.cycle.clone(),
