@@ -35,5 +35,6 @@ mod stripe;
 mod tampering;
 mod thousand;
 mod thread;
+mod upgrading;
 mod webhooks;
 mod workers;

@@ -1,0 +1,93 @@
+//! A database of the first schema, with rows in it, is brought to this one: nothing is lost.
+
+#![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
+
+use std::path::Path;
+
+use monthend::app::open_database;
+use sqlx::migrate::{Migration, Migrator};
+use sqlx::{PgPool, SqlitePool};
+
+use crate::harness::Engine;
+use crate::harness::database::{Place, execute, table};
+
+/// Rows as the first version wrote them.
+const ROWS: [&str; 3] = [
+    "INSERT INTO organization (id, name, billing_emails, joined_on, zone, currency, tax_percent, language, \
+     payment_method, state, terms_since, created_at, updated_at) VALUES ('acme', 'Acme', 'a@acme.example', \
+     '2026-01-01', 'UTC', 'USD', '0', 'en', 'pm_sandbox_ok', 'active', '2026-01-01T00:00:00.000000+00:00', \
+     '2026-01-01T00:00:00.000000+00:00', '2026-01-01T00:00:00.000000+00:00')",
+    "INSERT INTO mail (organization, id, key, kind, subject_id, recipients, recipient, state, created_at) \
+     VALUES ('acme', 'mal_1', 'invoice-1', 'invoice', 'inv_1', 'a@acme.example', 'a@acme.example', 'sent', \
+     '2026-02-01T00:00:00.000000+00:00')",
+    "INSERT INTO purchase (organization, id, credits, currency, net, tax, tax_percent, state, created_at) \
+     VALUES ('acme', 'pur_1', 100, 'USD', 10, 0, '0', 'open', '2026-01-05T00:00:00.000000+00:00')",
+];
+
+/// The migrations of the first version.
+async fn first(engine: &str) -> Migrator {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut all: Vec<Migration> = Vec::new();
+    for folder in [root.clone(), root.join(engine)] {
+        all.extend(Migrator::new(folder).await.unwrap().iter().cloned());
+    }
+    all.retain(|migration| migration.version <= 2);
+    assert_eq!(all.len(), 2);
+    Migrator::with_migrations(all)
+}
+
+async fn a_first_database(engine: Engine, address: &str) {
+    match engine {
+        Engine::Sqlite => {
+            let pool = SqlitePool::connect(&format!("{address}?mode=rwc")).await.unwrap();
+            first("sqlite").await.run(&pool).await.unwrap();
+            for row in ROWS {
+                sqlx::query(row).execute(&pool).await.unwrap();
+            }
+            pool.close().await;
+        }
+        Engine::Postgres => {
+            let pool = PgPool::connect(address).await.unwrap();
+            first("postgres").await.run(&pool).await.unwrap();
+            for row in ROWS {
+                sqlx::query(row).execute(&pool).await.unwrap();
+            }
+            pool.close().await;
+        }
+    }
+}
+
+fn an_old_database_opens(engine: Engine) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let home = tempfile::tempdir().unwrap();
+        let place = Place::new(engine, home.path()).await;
+        a_first_database(engine, &place.address).await;
+        let db = open_database(&place.address).await.unwrap();
+        let rows = |sql: &'static str| table(&db, sql);
+        assert_eq!(rows("SELECT key FROM mail").await, [["invoice-1"]]);
+        let methods = rows("SELECT organization, token, state FROM payment_method").await;
+        assert_eq!(methods, [["acme", "pm_sandbox_ok", "usable"]]);
+        assert_eq!(rows("SELECT id FROM purchase WHERE NOT automatic").await, [["pur_1"]]);
+        // The rebuilt table takes what the old one refused, and keeps what it guarded.
+        let again = "INSERT INTO mail (organization, id, key, kind, subject_id, recipients, recipient, state, \
+                     created_at) SELECT organization, 'mal_2', key, 'notice', subject_id, recipients, recipient, \
+                     state, created_at FROM mail";
+        let refused = execute(&db, again).await.unwrap_err().to_string().to_lowercase();
+        assert!(refused.contains("unique"), "{refused}");
+        let other = again.replace("'mal_2', key,", "'mal_2', 'another',");
+        assert_eq!(execute(&db, &other).await.unwrap(), 1);
+        db.close().await;
+        place.remove().await;
+    });
+}
+
+#[test]
+fn an_old_database_opens_on_sqlite() {
+    an_old_database_opens(Engine::Sqlite);
+}
+
+#[test]
+fn an_old_database_opens_on_postgres() {
+    an_old_database_opens(Engine::Postgres);
+}
