@@ -17,7 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("mail", &["domain"]),
     ("payments", &["domain"]),
     ("webhooks", &["domain"]),
-    ("http", &["app", "domain", "services"]),
+    // A front door beside the command line; it hears the provider's notifications.
+    ("http", &["app", "domain", "payments", "services"]),
     ("clock", &[]),
     ("config", &["domain"]),
     ("telemetry", &[]),

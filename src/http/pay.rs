@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::{Doors, Problem};
-use crate::jobs::requests;
+use crate::services::ServiceError;
 use crate::services::pay_pages::{self, Destination, Shown};
 
 /// What a link names: organization, subject, signature.
@@ -38,7 +38,11 @@ pub(super) async fn pay_invoice(
 ) -> Result<Response, Problem> {
     let _line = doors.line().await?;
     ours(&doors, "pay", &organization, &invoice, &signature).await?;
-    Ok(match requests::open_pay_page(&doors.app, &organization, &invoice).await? {
+    // In a task of its own: a browser that goes away does not leave the work half done.
+    let app = doors.app.clone();
+    let task = tokio::spawn(async move { pay_pages::open(&app, &organization, &invoice).await });
+    let opened = task.await.map_err(|error| ServiceError::Refused(error.to_string()))?;
+    Ok(match opened? {
         Destination::Page(url) => Redirect::to(&url).into_response(),
         Destination::Text(text) => page(&doors, "Your invoice", text, None),
     })

@@ -15,7 +15,6 @@ use crate::jobs::{StepKind, names};
 use crate::payments::GatewayError;
 use crate::services::charging::{self, Transfer};
 use crate::services::consequences::Consequences;
-use crate::services::pay_pages::{self, Destination};
 use crate::services::purchases::{self, Begun, Wanted};
 use crate::services::{ServiceError, credit_notes, refunds};
 use crate::storage::charges::Charge;
@@ -146,21 +145,6 @@ async fn never_made(app: &App, number: &str) -> Result<Option<Refund>, ServiceEr
         ))),
         Err(error) => Err(ServiceError::Refused(error.to_string())),
     }
-}
-
-/// Opens a page for a customer who wants to pay an invoice; the attempt gets its step, which looks after it.
-///
-/// # Errors
-/// See [`pay_pages::open`].
-pub async fn open_pay_page(
-    app: &Arc<App>,
-    organization: &str,
-    invoice: &str,
-) -> Result<Destination, ServiceError> {
-    let (app, organization, invoice) = (app.clone(), organization.to_owned(), invoice.to_owned());
-    // In a task of its own: a browser that goes away does not leave the work half done.
-    let task = tokio::spawn(async move { pay_pages::open(&app, &organization, &invoice).await });
-    task.await.map_err(|error| ServiceError::Refused(error.to_string()))?
 }
 
 /// How long an unknown charge must have been quiet before a person may close it.
