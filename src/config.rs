@@ -254,11 +254,13 @@ pub struct Runner {
     pub workers: u16,
     /// Seconds between two looks at what is due.
     pub heartbeat_s: u16,
+    /// Seconds a claimed step is left to its worker after its last sign of life.
+    pub lease_s: u16,
 }
 
 impl Default for Runner {
     fn default() -> Self {
-        Self { workers: 2, heartbeat_s: 30 }
+        Self { workers: 2, heartbeat_s: 30, lease_s: 60 }
     }
 }
 
@@ -341,6 +343,9 @@ impl Config {
         }
         if !(1..=3600).contains(&self.runner.heartbeat_s) {
             return Some(("runner.heartbeat_s", "must be from 1 to 3600".to_owned()));
+        }
+        if !(2..=3600).contains(&self.runner.lease_s) {
+            return Some(("runner.lease_s", "must be from 2 to 3600".to_owned()));
         }
         if let Some(problem) = self.payments.problem() {
             return Some(problem);

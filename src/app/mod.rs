@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::clock::Clock;
-use crate::config::{Config, Gateway, Mode, Tls, Transport};
+use crate::config::{Config, Gateway, Mode, Runner, Tls, Transport};
 use crate::documents::pdf::{DocumentStyle, Renderer};
 use crate::domain::dunning::Calendar;
 use crate::jobs::definition::{self, Job};
@@ -76,11 +76,17 @@ pub fn database_address(options: &Options, config: &Config) -> String {
         .unwrap_or_else(|| sqlite_address(&options.home))
 }
 
-/// Opens a database and brings it to this program's schema.
+/// Opens a database for a runner as shipped, and brings it to this program's schema.
 pub async fn open_database(address: &str) -> Result<Db> {
+    open_database_for(address, &Runner::default()).await
+}
+
+/// Opens a database and brings it to this program's schema. No transaction on it outlives a lease of the runner.
+pub async fn open_database_for(address: &str, runner: &Runner) -> Result<Db> {
     // The address may hold a password: it is not repeated.
     let place = address.strip_prefix("sqlite:").unwrap_or("the PostgreSQL server");
-    let db = Db::open(address).await.with_context(|| format!("cannot open {place}"))?;
+    let lease = Duration::from_secs(u64::from(runner.lease_s));
+    let db = Db::open(address, lease).await.with_context(|| format!("cannot open {place}"))?;
     migrations::migrate(&db).await.with_context(|| format!("cannot migrate {place}"))?;
     Ok(db)
 }
@@ -110,7 +116,7 @@ impl App {
         {
             bail!("there is no database at {path}; run `monthend init` first");
         }
-        let db = open_database(&address).await?;
+        let db = open_database_for(&address, &config.runner).await?;
         Self::with_database(options, config, db).await
     }
 
@@ -148,6 +154,12 @@ impl App {
             actor: options.actor,
             gateway,
         })
+    }
+
+    /// How long a claim holds that is not renewed.
+    #[must_use]
+    pub fn lease(&self) -> chrono::Duration {
+        chrono::Duration::seconds(i64::from(self.config.runner.lease_s))
     }
 
     /// The folder of documents.

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Outcome;
 use super::output::{Output, path};
-use crate::app::{App, Options, database_address, open_database, refuse_moved_clock};
+use crate::app::{App, Options, database_address, open_database_for, refuse_moved_clock};
 use crate::config::{self, Config};
 use crate::documents::files::write_durably;
 use crate::intake::catalog_file;
@@ -27,7 +27,7 @@ pub(super) async fn run(options: Options, live: bool, output: &Output) -> Result
     let config = Config::load(&home)?;
     refuse_moved_clock(&options, &config)?;
     let mode = config.mode;
-    let db = open_database(&database_address(&options, &config)).await?;
+    let db = open_database_for(&database_address(&options, &config), &config.runner).await?;
     restrict(&home)?;
     let app = App::with_database(options, config, db).await?;
     let mut tx = app.db.read().await?;

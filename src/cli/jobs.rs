@@ -42,10 +42,12 @@ pub(super) async fn tick(
     Ok(print(&report?, output))
 }
 
-pub(super) async fn serve(app: &Arc<App>, listen: Option<SocketAddr>) -> Result<Outcome> {
+pub(super) async fn serve(
+    app: &Arc<App>,
+    listen: Option<SocketAddr>,
+    signals: Signals,
+) -> Result<Outcome> {
     let stop = CancellationToken::new();
-    // Heard before anything is served.
-    let signals = Signals::new()?;
     let mut tasks = JoinSet::new();
     if let Some(address) = listen.or(app.config.http.listen) {
         let tokens = http::Tokens::new(&secrets::http_tokens(&app.home, &app.config)?);

@@ -30,6 +30,7 @@ use self::arguments::{Arguments, Command};
 use self::output::Output;
 use crate::app::{App, Options};
 use crate::clock::{Clock, FixedClock, SystemClock};
+use crate::jobs::serve::Signals;
 use crate::telemetry;
 
 /// How a command ended; the exit code of the contract.
@@ -41,6 +42,8 @@ pub(crate) enum Outcome {
     Trouble,
 }
 
+/// How long `serve` waits for its connections when it ends.
+const CLOSING: std::time::Duration = std::time::Duration::from_millis(500);
 /// Could not run: usage, configuration, database.
 const CANNOT_RUN: u8 = 2;
 
@@ -114,6 +117,18 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Outcome> {
         Command::RehearseStripe { listen, webhook } => {
             rehearse::run(options, listen, webhook, output).await
         }
+        Command::Serve { http } => {
+            // Heard before the database is opened: SIGTERM ends `serve` with 0 at any time.
+            let mut signals = Signals::new()?;
+            let app = tokio::select! {
+                app = App::open(options) => Arc::new(app?),
+                () = signals.next() => return Ok(Outcome::Done),
+            };
+            let done = jobs::serve(&app, http, signals).await;
+            // A statement that waits for a lock does not hold the exit back; the server undoes its transaction.
+            let _ = tokio::time::timeout(CLOSING, app.db.close()).await;
+            done
+        }
         command => {
             let app = Arc::new(App::open(options).await?);
             let done = with_app(&app, command, output).await;
@@ -138,14 +153,15 @@ async fn with_app(app: &Arc<App>, command: Command, output: &Output) -> Result<O
         Command::Alert(command) => alert::run(app, command, output).await,
         Command::Contact(command) => alert::contact(app, command, output).await,
         Command::Tick { catch_up } => jobs::tick(app, catch_up, output).await,
-        Command::Serve { http } => jobs::serve(app, http).await,
         Command::Webhook(command) => webhook::run(app, command, output).await,
         Command::Job(command) => jobs::job(app, command, output).await,
         Command::Run(command) => jobs::run(app, command, output).await,
         Command::Verify => verify::verify(app, output).await,
-        Command::Init { .. } | Command::Demo | Command::Doctor | Command::RehearseStripe { .. } => {
-            Ok(Outcome::Done)
-        }
+        Command::Init { .. }
+        | Command::Demo
+        | Command::Doctor
+        | Command::RehearseStripe { .. }
+        | Command::Serve { .. } => Ok(Outcome::Done),
     }
 }
 

@@ -2,26 +2,30 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::plan::{self, DueGroup};
 use super::report::{self, Held, Report};
-use super::steps::{self as step_kinds, LEASE, Range, StepError, chunk_step};
+use super::steps::{self as step_kinds, Range, StepError, chunk_step};
 use super::{StepKind, names};
 use crate::app::{App, random_id};
 use crate::documents::files::sweep_temporaries;
 use crate::services::{ServiceError, doctor};
-use crate::storage::steps::{self, Claim, Step};
+use crate::storage::steps::{self, Among, Claim, Step};
 use crate::storage::{StorageError, Tx, cycles, meta, organizations, runs};
 
 /// Effects of one kind done at the same time; the lease covers them all.
 const EFFECTS_AT_ONCE: i64 = 8;
-/// How often a lease is renewed while its step is at work.
-const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(20);
+/// How often a lease is renewed while its step is at work: so many times before it would be over.
+const SIGNS_OF_LIFE: u32 = 3;
+/// How often a busy worker looks for steps whose worker is gone, before all others; and an idle one at most for
+/// what may go next.
+const LOOKS_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// Whole transactions tried again at once when the database was busy.
 const IMMEDIATE_RETRIES: u32 = 5;
 /// Rounds of planning in one tick: far more than months anyone can miss.
@@ -35,6 +39,8 @@ pub struct Runner {
     stop: CancellationToken,
     /// Kinds of steps after this one are left to others.
     last: StepKind,
+    /// When it last found no step that another worker left behind, in microseconds.
+    none_abandoned_at: AtomicI64,
 }
 
 impl Runner {
@@ -44,7 +50,8 @@ impl Runner {
     /// The system has no random bits.
     pub fn new(app: Arc<App>, stop: CancellationToken) -> Result<Self, ServiceError> {
         let owner = random_id("own").map_err(|error| ServiceError::Refused(error.to_string()))?;
-        Ok(Self { app, owner, stop, last: StepKind::Webhook })
+        let none_abandoned_at = AtomicI64::new(0);
+        Ok(Self { app, owner, stop, last: StepKind::Webhook, none_abandoned_at })
     }
 
     /// The same runner for steps up to and including a kind: to rehearse or measure a part of the night.
@@ -155,29 +162,21 @@ impl Runner {
         Ok(())
     }
 
-    /// Facts and files one at a time, effects some at once.
+    /// What is to be done next. What a dead worker left behind comes first, however much waits before it:
+    /// so it is begun again as soon as its lease is over.
     async fn claim(&self, run: Option<&str>) -> Result<Vec<Step>, ServiceError> {
         let now = self.app.clock.now();
-        let mut claim = Claim {
-            owner: &self.owner,
-            now,
-            lease_until: now + LEASE,
-            min_rank: 0,
-            max_rank: (StepKind::Charge.rank() - 1).min(self.last.rank()),
-            limit: 1,
-            run,
-        };
         let mut tx = self.app.db.write().await?;
-        let mut claimed = steps::claim(&mut tx, &claim).await?;
-        if claimed.is_empty() {
-            // Charges and mails side by side: a provider that is down keeps no mail waiting (F73).
-            for kind in StepKind::EFFECTS {
-                if kind.rank() <= self.last.rank() {
-                    (claim.min_rank, claim.max_rank) = (kind.rank(), kind.rank());
-                    claim.limit = EFFECTS_AT_ONCE;
-                    claimed.extend(steps::claim(&mut tx, &claim).await?);
-                }
+        let mut claimed = Vec::new();
+        let last = self.none_abandoned_at.load(Ordering::Relaxed);
+        if u128::from(now.timestamp_micros().abs_diff(last)) >= LOOKS_EVERY.as_micros() {
+            claimed = self.claim_among(&mut tx, now, run, Among::Abandoned).await?;
+            if claimed.is_empty() {
+                self.none_abandoned_at.store(now.timestamp_micros(), Ordering::Relaxed);
             }
+        }
+        if claimed.is_empty() {
+            claimed = self.claim_among(&mut tx, now, run, Among::All).await?;
         }
         if claimed.is_empty() {
             return Ok(claimed);
@@ -185,6 +184,52 @@ impl Runner {
         meta::raise_high_water(&mut tx, now).await?;
         tx.commit().await?;
         Ok(claimed)
+    }
+
+    /// Facts and files one at a time, effects some at once.
+    async fn claim_among(
+        &self,
+        tx: &mut Tx,
+        now: DateTime<Utc>,
+        run: Option<&str>,
+        among: Among,
+    ) -> Result<Vec<Step>, ServiceError> {
+        let mut claim = Claim {
+            owner: &self.owner,
+            now,
+            lease_until: now + self.app.lease(),
+            min_rank: 0,
+            max_rank: (StepKind::Charge.rank() - 1).min(self.last.rank()),
+            limit: 1,
+            run,
+        };
+        let mut claimed = steps::claim_among(tx, &claim, among).await?;
+        if claimed.is_empty() {
+            // Charges and mails side by side: a provider that is down keeps no mail waiting (F73).
+            for kind in StepKind::EFFECTS {
+                if kind.rank() <= self.last.rank() {
+                    (claim.min_rank, claim.max_rank) = (kind.rank(), kind.rank());
+                    claim.limit = EFFECTS_AT_ONCE;
+                    claimed.extend(steps::claim_among(tx, &claim, among).await?);
+                }
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// How long an idle worker may sleep: until a waiting step may go or a lease is over. A lease that
+    /// begins meanwhile is not over before the next look.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn next_look(&self) -> Result<std::time::Duration, ServiceError> {
+        let runner = &self.app.config.runner;
+        let longest = std::time::Duration::from_secs(runner.heartbeat_s.min(runner.lease_s).into());
+        let mut tx = self.app.db.read().await?;
+        let Some(next_at) = steps::next_at(&mut tx).await? else { return Ok(longest) };
+        // What may go already is in hands that have not said so yet, or waits for an import.
+        let ahead = (next_at - self.app.clock.now()).to_std().unwrap_or_default();
+        Ok(ahead.max(LOOKS_EVERY).min(longest))
     }
 
     /// What became of the touched runs.
@@ -244,7 +289,13 @@ async fn perform(app: Arc<App>, step: Step) -> Result<(), ServiceError> {
         let task = tokio::spawn(task.instrument(span.clone()));
         let done = with_heartbeat(&app, &step, task).await;
         let error = match done {
-            Ok(Ok(()) | Err(StepError::Fenced)) => return Ok(()),
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(StepError::Fenced)) => {
+                span.in_scope(|| {
+                    tracing::info!("taken over by another worker; nothing was written")
+                });
+                return Ok(());
+            }
             Ok(Err(error)) => error,
             Err(panic) => StepError::Park(format!("the program failed on this step: {panic}")),
         };
@@ -262,13 +313,15 @@ async fn with_heartbeat(
     step: &Step,
     mut task: JoinHandle<Result<(), StepError>>,
 ) -> Result<Result<(), StepError>, JoinError> {
+    let lease = app.lease();
+    let pause = lease.to_std().unwrap_or_default() / SIGNS_OF_LIFE;
     loop {
         tokio::select! {
             done = &mut task => return done,
-            () = tokio::time::sleep(HEARTBEAT) => {
+            () = tokio::time::sleep(pause) => {
                 // A lease that cannot be renewed runs out; the epoch keeps a late finish out.
                 if let Ok(mut tx) = app.db.write().await
-                    && steps::hold(&mut tx, step, app.clock.now() + LEASE).await.is_ok()
+                    && steps::hold(&mut tx, step, app.clock.now() + lease).await.is_ok()
                 {
                     let _ = tx.commit().await;
                 }

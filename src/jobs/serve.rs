@@ -16,6 +16,8 @@ use crate::app::App;
 
 /// How long work in hand may take after SIGTERM; what is left is claimed again when its lease is over.
 const DRAIN: Duration = Duration::from_secs(9);
+/// How long a worker waits for a database that does not answer.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT; a second signal ends it at once. `tasks` are what works beside the runner,
 /// such as the HTTP server: they end when `stop` is cancelled, and are waited for like the workers.
@@ -42,7 +44,9 @@ pub async fn serve(
     let drained = async { while workers.join_next().await.is_some() {} };
     tokio::select! {
         () = drained => tracing::info!("stopped"),
-        () = tokio::time::sleep(DRAIN) => tracing::warn!("stopped with work in hand; its leases run out in a minute"),
+        () = tokio::time::sleep(DRAIN) => {
+            tracing::warn!("stopped with work in hand; its leases run out in {} s", app.config.runner.lease_s);
+        }
         () = signals.next() => tracing::warn!("stopped at once"),
     }
     let _ = scheduler.shutdown().await;
@@ -61,10 +65,12 @@ async fn heartbeat(app: &App, wake: Arc<Notify>) -> Result<JobScheduler> {
     Ok(scheduler)
 }
 
-/// One worker plans and works, the others only work.
+/// One worker plans at each heartbeat and works, the others only work. Between heartbeats an idle one wakes when
+/// a step may be tried again, or when the lease of a dead worker is over.
 async fn work(runner: Runner, plans: bool, wake: Arc<Notify>, stop: CancellationToken) {
+    let mut heartbeat = true;
     loop {
-        let done = if plans {
+        let done = if plans && heartbeat {
             runner.tick(None).await.map(|report| {
                 for held in &report.held {
                     tracing::warn!(
@@ -80,12 +86,14 @@ async fn work(runner: Runner, plans: bool, wake: Arc<Notify>, stop: Cancellation
             runner.work(None, &mut BTreeSet::new()).await.map(|_| ())
         };
         if let Err(error) = done {
-            tracing::error!(%error, "this round failed; the next heartbeat tries again");
+            tracing::error!(%error, "this round failed; the next one tries again");
         }
-        tokio::select! {
+        let look = runner.next_look().await.unwrap_or(PAUSE);
+        heartbeat = tokio::select! {
             () = stop.cancelled() => return,
-            () = wake.notified() => {}
-        }
+            () = wake.notified() => true,
+            () = tokio::time::sleep(look) => false,
+        };
     }
 }
 

@@ -42,12 +42,15 @@ const CONNECTIONS: u32 = 8;
 impl Db {
     /// Opens a database by its address: `sqlite:PATH` or `postgres://…`.
     ///
+    /// `longest_idle` ends a transaction that stands still, on a server: a process that was stopped in one, or
+    /// whose machine is gone, keeps its row locks no longer.
+    ///
     /// # Errors
     /// It cannot be reached, or its settings would not keep what is committed.
-    pub async fn open(address: &str) -> Result<Self, StorageError> {
+    pub async fn open(address: &str, longest_idle: Duration) -> Result<Self, StorageError> {
         match address.strip_prefix("sqlite:") {
             Some(path) => Self::open_sqlite(path).await,
-            None => Self::open_postgres(address).await,
+            None => Self::open_postgres(address, longest_idle).await,
         }
     }
 
@@ -82,10 +85,12 @@ impl Db {
         Ok(Self::Sqlite { writer, readers })
     }
 
-    async fn open_postgres(address: &str) -> Result<Self, StorageError> {
-        let options = PgConnectOptions::from_str(address)?
-            .application_name("monthend")
-            .options([("lock_timeout", "30s"), ("idle_in_transaction_session_timeout", "120s")]);
+    async fn open_postgres(address: &str, longest_idle: Duration) -> Result<Self, StorageError> {
+        let longest_idle = format!("{}ms", longest_idle.as_millis());
+        let options = PgConnectOptions::from_str(address)?.application_name("monthend").options([
+            ("lock_timeout", "30s"),
+            ("idle_in_transaction_session_timeout", longest_idle.as_str()),
+        ]);
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(BUSY_TIMEOUT)

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::db::{execute, fetch_all, fetch_optional, insert};
+use super::db::{execute, fetch_all, fetch_one, fetch_optional, insert};
 use super::{StorageError, Tx};
 
 /// A step as a worker sees it.
@@ -89,6 +89,15 @@ pub struct Claim<'a> {
     pub run: Option<&'a str>,
 }
 
+/// Which steps a claim looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// All that may go now.
+    All,
+    /// Those whose worker gave no sign of life until its lease was over.
+    Abandoned,
+}
+
 /// The claim, with what makes concurrent claimers skip each other's rows on PostgreSQL.
 macro_rules! claim {
     ($skip:literal) => {
@@ -97,7 +106,7 @@ macro_rules! claim {
             "attempts = attempts + 1 WHERE id IN (SELECT id FROM step WHERE ",
             "state IN ('ready', 'leased') ",
             "AND ((state = 'ready' AND next_at <= $2) OR (state = 'leased' AND lease_until <= $2)) ",
-            "AND rank = $4 AND ($6 = '' OR run_id = $6) ",
+            "AND rank = $4 AND ($6 = '' OR run_id = $6) AND ($7 = '' OR state = $7) ",
             "ORDER BY rank, ordinal, id LIMIT $5 ",
             $skip,
             ") RETURNING id, run_id, kind, rank, ordinal, organization, first_organization, ",
@@ -107,22 +116,36 @@ macro_rules! claim {
 }
 
 /// Claims due steps, lowest rank first. All claimed steps have the rank of the first.
+pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Step>, StorageError> {
+    claim_among(tx, claim, Among::All).await
+}
+
+/// Claims due steps, lowest rank first. All claimed steps have the rank of the first.
 ///
 /// No close is claimed while usage is being imported: use that has arrived counts for its own cycle.
-pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Step>, StorageError> {
+pub async fn claim_among(
+    tx: &mut Tx,
+    claim: &Claim<'_>,
+    among: Among,
+) -> Result<Vec<Step>, StorageError> {
+    let state = match among {
+        Among::All => "",
+        Among::Abandoned => "leased",
+    };
     let Some((rank,)) = fetch_optional!(
         tx,
         (i64,),
         "SELECT s.rank FROM step s WHERE s.state IN ('ready', 'leased') \
          AND ((s.state = 'ready' AND s.next_at <= $1) OR (s.state = 'leased' AND s.lease_until <= $1)) \
-         AND s.rank BETWEEN $2 AND $3 AND ($4 = '' OR s.run_id = $4) \
+         AND s.rank BETWEEN $2 AND $3 AND ($4 = '' OR s.run_id = $4) AND ($5 = '' OR s.state = $5) \
          AND (s.kind <> 'close' OR NOT EXISTS (SELECT 1 FROM step i WHERE i.state IN ('ready', 'leased') \
          AND i.kind = 'import_usage' AND (i.state = 'leased' OR i.next_at <= $1))) \
          ORDER BY s.rank, s.ordinal, s.id LIMIT 1",
         claim.now,
         claim.min_rank,
         claim.max_rank,
-        claim.run.unwrap_or_default()
+        claim.run.unwrap_or_default(),
+        state
     ) else {
         return Ok(Vec::new());
     };
@@ -139,7 +162,8 @@ pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Step>, StorageE
         claim.lease_until,
         rank,
         claim.limit,
-        claim.run.unwrap_or_default()
+        claim.run.unwrap_or_default(),
+        state
     );
     steps.sort_by(|a, b| (a.rank, a.ordinal, &a.id).cmp(&(b.rank, b.ordinal, &b.id)));
     Ok(steps)
@@ -348,6 +372,17 @@ pub async fn unfinished_subjects(tx: &mut Tx, kind: &str) -> Result<Vec<String>,
         kind
     );
     Ok(rows.into_iter().map(|(subject,)| subject).collect())
+}
+
+/// When the first step that waits may go, or the first lease is over; this may lie in the past.
+pub async fn next_at(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageError> {
+    let (at,) = fetch_one!(
+        tx,
+        (Option<DateTime<Utc>>,),
+        "SELECT MIN(CASE WHEN state = 'ready' THEN next_at ELSE lease_until END) FROM step \
+         WHERE state IN ('ready', 'leased')"
+    );
+    Ok(at)
 }
 
 /// Runs whose steps another worker holds, or that wait for their time.

@@ -17,6 +17,7 @@ mod history;
 mod http;
 mod inbox;
 mod late_usage;
+mod leases;
 mod model;
 mod money_histories;
 mod outcomes;

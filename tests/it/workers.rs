@@ -9,7 +9,7 @@ use monthend::app::App;
 use monthend::documents::files::write_durably;
 use monthend::jobs::plan;
 use monthend::jobs::runner::Runner;
-use monthend::jobs::steps::{self as step_kinds, LEASE, StepError};
+use monthend::jobs::steps::{self as step_kinds, StepError};
 use monthend::storage::StorageError;
 use monthend::storage::steps::{self, Claim, Step};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::{Org, World, both_engines, events};
 
 const MANY: i64 = 60;
+/// How long a claim holds, as shipped.
+const LEASE: Duration = Duration::seconds(60);
 
 /// Many organizations in small chunks, so that there is something to share.
 async fn many(world: &World, pays: &str) {

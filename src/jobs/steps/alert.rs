@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{LEASE, StepError, mail_steps, range_of};
+use super::{StepError, mail_steps, range_of};
 use crate::app::App;
 use crate::services::alerts::{self, Seen, Watch};
 use crate::services::standings;
@@ -12,7 +12,7 @@ use crate::storage::{ledger, organizations};
 pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::hold(&mut tx, step, now + app.lease()).await?;
     let (first, last) = (range_of(step).first, range_of(step).last);
     ledger::lock(&mut tx, first, last).await?;
     let rules = app.config.alert_rules.as_slice();

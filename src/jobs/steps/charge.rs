@@ -8,7 +8,7 @@ use std::time::Duration as StdDuration;
 
 use chrono::Duration;
 
-use super::{LEASE, StepError, follow_up};
+use super::{StepError, follow_up};
 use crate::app::App;
 use crate::domain::payment::{CANCELED, ChargeOutcome, ChargeState, Decline};
 use crate::jobs::breaker;
@@ -107,7 +107,7 @@ async fn load(app: &App, step: &Step) -> Result<Option<Charge>, StepError> {
 async fn wait(app: &App, step: &Step, charge: &Charge) -> Result<(), StepError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::hold(&mut tx, step, now + app.lease()).await?;
     steps::release(&mut tx, step, now + PENDING_AFTER, None).await?;
     tx.commit().await?;
     tracing::info!(reference = charge.request.reference, state = %charge.state, "still {}", charge.state);
@@ -124,7 +124,7 @@ async fn finish_without(app: &App, step: &Step) -> Result<(), StepError> {
 async fn send(app: &App, step: &Step, charge: &Charge) -> Result<(), StepError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::hold(&mut tx, step, now + app.lease()).await?;
     charges::mark_sent(&mut tx, charge, now).await?;
     tx.commit().await?;
     let error = match bounded(app, app.gateway.charge(&charge.request)).await {
@@ -135,7 +135,7 @@ async fn send(app: &App, step: &Step, charge: &Charge) -> Result<(), StepError> 
     if certainly_nothing && charge.first_sent_at.is_none() {
         // The window of the key has not begun: a provider that was away all weekend costs nothing.
         let mut tx = app.db.write().await?;
-        steps::hold(&mut tx, step, app.clock.now() + LEASE).await?;
+        steps::hold(&mut tx, step, app.clock.now() + app.lease()).await?;
         charges::mark_not_sent(&mut tx, charge).await?;
         tx.commit().await?;
     }
@@ -162,7 +162,7 @@ async fn settle(
 ) -> Result<(), StepError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::hold(&mut tx, step, now + app.lease()).await?;
     let follows = charging::settle(app, &mut tx, charge, outcome).await?;
     steps::add(&mut tx, &follow_up(&follows, &step.run_id, step.ordinal, now), now).await?;
     if matches!(outcome, ChargeOutcome::Pending { .. } | ChargeOutcome::NeedsAction { .. }) {
@@ -219,7 +219,7 @@ async fn unclear(
         GatewayError::Mismatch(_) => {
             mark_unknown(app, step, charge, &error.to_string()).await?;
             let mut tx = app.db.write().await?;
-            steps::hold(&mut tx, step, app.clock.now() + LEASE).await?;
+            steps::hold(&mut tx, step, app.clock.now() + app.lease()).await?;
             charges::mark_mismatch(&mut tx, charge).await?;
             tx.commit().await?;
             Err(StepError::Park(format!("charge of {reference}: {error}")))
@@ -234,7 +234,7 @@ async fn mark_unknown(
     reason: &str,
 ) -> Result<(), StepError> {
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, app.clock.now() + LEASE).await?;
+    steps::hold(&mut tx, step, app.clock.now() + app.lease()).await?;
     charges::mark_unknown(&mut tx, charge, reason).await?;
     let may_have_acted = !matches!(charge.state, ChargeState::Pending | ChargeState::NeedsAction);
     if charge.subject == Subject::Invoice && may_have_acted {

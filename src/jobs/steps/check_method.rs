@@ -1,6 +1,6 @@
 //! Looks ahead at a chunk's payment methods that will not work on the 1st, and tells those customers.
 
-use super::{LEASE, StepError, mail_steps, range_of};
+use super::{StepError, mail_steps, range_of};
 use crate::app::App;
 use crate::services::readiness;
 use crate::storage::steps::{self, Step};
@@ -12,7 +12,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let risks = readiness::examine(app, &mut tx, range.first, range.last).await?;
     drop(tx);
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::hold(&mut tx, step, now + app.lease()).await?;
     let mut letters = Vec::new();
     for (stored, risk) in &risks {
         letters.extend(readiness::tell(app, &mut tx, stored, risk).await?);

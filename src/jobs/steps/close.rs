@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{LEASE, StepError, chunk_step, cycle_of, mail_steps, range_of, run_of};
+use super::{StepError, chunk_step, cycle_of, mail_steps, range_of, run_of};
 use crate::app::App;
 use crate::domain::close::{self, CycleInput, CycleOutcome, PaidPurchase};
 use crate::domain::credits::Credits;
@@ -44,7 +44,7 @@ struct Poisoned {
 pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::hold(&mut tx, step, now + app.lease()).await?;
     let run = run_of(&mut tx, step).await?;
     let cycle = cycle_of(&run)?;
     let range = range_of(step);

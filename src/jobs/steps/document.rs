@@ -1,7 +1,7 @@
 //! Renders and stores one receipt or credit note, then mails it: the document exists before anybody is told
 //! of it.
 
-use super::{LEASE, StepError, mail_steps};
+use super::{StepError, mail_steps};
 use crate::app::App;
 use crate::documents::csv::document::render_document_csv;
 use crate::documents::files::store_batch;
@@ -47,7 +47,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
 
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::hold(&mut tx, step, now + app.lease()).await?;
     ledger::lock(&mut tx, organization, organization).await?;
     artifacts::add(&mut tx, &artifacts).await?;
     let stored = organizations::get(&mut tx, organization)

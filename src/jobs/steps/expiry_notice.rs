@@ -1,6 +1,6 @@
 //! Tells a chunk of organizations which credits are about to lapse.
 
-use super::{LEASE, StepError, mail_steps, range_of};
+use super::{StepError, mail_steps, range_of};
 use crate::app::App;
 use crate::services::{expiry, standings};
 use crate::storage::ledger;
@@ -9,7 +9,7 @@ use crate::storage::steps::{self, Step};
 pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::hold(&mut tx, step, now + app.lease()).await?;
     let (first, last) = (range_of(step).first, range_of(step).last);
     ledger::lock(&mut tx, first, last).await?;
     let standings = standings::of_range(&mut tx, first, last, now).await?;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
-use super::{LEASE, StepError, chunk_step, cycle_of, range_of, run_of};
+use super::{StepError, chunk_step, cycle_of, range_of, run_of};
 use crate::app::App;
 use crate::domain::cycle::Cycle;
 use crate::domain::invoice::{self, InvoiceDraft, InvoiceHeader, PaymentTerms};
@@ -24,7 +24,7 @@ use crate::storage::{Tx, invoices, ledger, organizations, steps, to_json};
 
 pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, app.clock.now() + LEASE).await?;
+    steps::hold(&mut tx, step, app.clock.now() + app.lease()).await?;
     let run = run_of(&mut tx, step).await?;
     let cycle = cycle_of(&run)?;
     let range = range_of(step);

@@ -30,9 +30,6 @@ use crate::storage::runs::{self, Run};
 use crate::storage::steps::Step;
 use crate::storage::{StorageError, Tx};
 
-/// How long a claim holds.
-pub const LEASE: Duration = Duration::seconds(60);
-
 /// Why a step is not done, sorted by what happens next.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {

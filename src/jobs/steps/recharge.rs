@@ -1,6 +1,6 @@
 //! Buys credits for a chunk's organizations that run low and want it.
 
-use super::{LEASE, StepError, follow_up, range_of};
+use super::{StepError, follow_up, range_of};
 use crate::app::App;
 use crate::services::consequences::Consequences;
 use crate::services::{ServiceError, recharges};
@@ -17,7 +17,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     for recharge in wanting {
         // One transaction each: money is asked for, and nobody waits for a chunk of others.
         let mut tx = app.db.write().await?;
-        steps::hold(&mut tx, step, app.clock.now() + LEASE).await?;
+        steps::hold(&mut tx, step, app.clock.now() + app.lease()).await?;
         let follows: Consequences = match recharges::buy_if_low(app, &mut tx, &recharge).await {
             Ok(follows) => follows,
             Err(ServiceError::Storage(error)) => return Err(error.into()),

@@ -6,7 +6,7 @@ use std::time::Duration as StdDuration;
 use chrono::Duration;
 
 use super::charge::{KEY_WINDOW, LOOKUPS_AFTER_MINUTES};
-use super::{LEASE, StepError, follow_up};
+use super::{StepError, follow_up};
 use crate::app::App;
 use crate::domain::payment::{RefundOutcome, RefundRequest};
 use crate::jobs::breaker;
@@ -76,7 +76,7 @@ async fn send(
 ) -> Result<(), StepError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::hold(&mut tx, step, now + app.lease()).await?;
     stored::set_state(&mut tx, refund, "sent", None, None, now).await?;
     tx.commit().await?;
     match bounded(app, app.gateway.refund(request)).await {
@@ -84,7 +84,7 @@ async fn send(
         Err(error) => {
             if matches!(error, GatewayError::NotSent(_)) && refund.first_sent_at.is_none() {
                 let mut tx = app.db.write().await?;
-                steps::hold(&mut tx, step, app.clock.now() + LEASE).await?;
+                steps::hold(&mut tx, step, app.clock.now() + app.lease()).await?;
                 stored::mark_not_sent(&mut tx, refund).await?;
                 tx.commit().await?;
             }
@@ -112,7 +112,7 @@ async fn settle(
 ) -> Result<(), StepError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::hold(&mut tx, step, now + app.lease()).await?;
     let follows = refunds::settle(app, &mut tx, refund, outcome).await?;
     steps::add(&mut tx, &follow_up(&follows, &step.run_id, step.ordinal, now), now).await?;
     match outcome {
@@ -147,7 +147,7 @@ async fn unclear(
         }),
         GatewayError::Unclear(reason) => {
             let mut tx = app.db.write().await?;
-            steps::hold(&mut tx, step, now + LEASE).await?;
+            steps::hold(&mut tx, step, now + app.lease()).await?;
             stored::set_state(&mut tx, refund, "unknown", None, Some(&reason), now).await?;
             tx.commit().await?;
             let made = usize::try_from(refund.lookups).unwrap_or(usize::MAX);

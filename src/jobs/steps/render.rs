@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{LEASE, Range, StepError, cycle_of, mail_steps, range_of, run_of, subject_step};
+use super::{Range, StepError, cycle_of, mail_steps, range_of, run_of, subject_step};
 use crate::app::App;
 use crate::documents::csv::render_csv;
 use crate::documents::files::store_batch;
@@ -52,7 +52,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
 
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::hold(&mut tx, step, now + app.lease()).await?;
     ledger::lock(&mut tx, range.first, range.last).await?;
     artifacts::add(&mut tx, &artifacts).await?;
     follow_up(app, &mut tx, step, cycle, &terms).await?;

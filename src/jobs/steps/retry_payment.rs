@@ -1,6 +1,6 @@
 //! Works through the dunning calendar of a chunk's unpaid invoices.
 
-use super::{LEASE, StepError, follow_up, range_of};
+use super::{StepError, follow_up, range_of};
 use crate::app::App;
 use crate::services::consequences::Consequences;
 use crate::services::dunning;
@@ -11,7 +11,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let now = app.clock.now();
     let range = range_of(step);
     let mut tx = app.db.write().await?;
-    steps::hold(&mut tx, step, now + LEASE).await?;
+    steps::hold(&mut tx, step, now + app.lease()).await?;
     ledger::lock(&mut tx, range.first, range.last).await?;
     dunning::begin_forgotten(app, &mut tx, range.first, range.last).await?;
     let mut follows = Consequences::default();

@@ -57,6 +57,8 @@ fn mistakes_in_the_configuration() {
             ("workers = 2", "workers = -2", &["@0", "workers", "-2"]),
             ("workers = 2", "workers = \"two\"", &["@0", "workers", "two"]),
             ("heartbeat_s = 30", "heartbeat_s = 0", &["@0", "runner.heartbeat_s", "3600"]),
+            ("lease_s = 60", "lease_s = 1", &["@0", "runner.lease_s", "2 to 3600"]),
+            ("lease_s = 60", "lease_s = 3601", &["@0", "runner.lease_s"]),
             (
                 "timeout_s = 30\n\n[runner]",
                 "timeout_s = 999\n\n[runner]",

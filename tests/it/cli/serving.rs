@@ -35,6 +35,23 @@ fn serve_does_what_is_due_and_stops_on_sigterm() {
     assert_eq!(home.run("2026-02-01T03:10:00Z", "verify").code, 0);
 }
 
+// F15: SIGTERM ended it with a signal while it still waited for its database.
+#[test]
+fn serve_that_waits_for_its_database_stops_on_sigterm() {
+    let home = Home::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let database = format!("postgres://u@{}/d?sslmode=disable", silent.local_addr().unwrap());
+    let mut child = program()
+        .args(["--dir", home.path().to_str().unwrap(), "serve"])
+        .env("MONTHEND_DATABASE_URL", database)
+        .spawn()
+        .unwrap();
+    let _asked = silent.accept().unwrap();
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 // F15: open connections hold nothing up; what was asked before SIGTERM is answered.
 #[test]
 fn serve_answers_http_and_stops_with_requests_open() {

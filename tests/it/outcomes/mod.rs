@@ -11,7 +11,7 @@ use monthend::domain::payment::ChargeRequest;
 use monthend::jobs::StepKind;
 use monthend::jobs::requests;
 use monthend::jobs::runner::Runner;
-use monthend::jobs::steps::{self as step_kinds, LEASE};
+use monthend::jobs::steps as step_kinds;
 use monthend::services::purchases::{self, Wanted};
 use monthend::storage::steps::{self, Claim, Step};
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ async fn claim_charges(world: &World) -> Vec<Step> {
     let claim = Claim {
         owner: "mortal",
         now,
-        lease_until: now + LEASE,
+        lease_until: now + app.lease(),
         min_rank: rank,
         max_rank: rank,
         limit: 1_000,
@@ -104,7 +104,7 @@ async fn kill_some(world: &World, provider: &Scripted) {
         let touched = world.execute(&format!("{sql} {restored}")).await.unwrap();
         assert_eq!(touched, 13, "{sql}");
     }
-    world.pass(LEASE.num_seconds() + 1);
+    world.pass(world.app().lease().num_seconds() + 1);
 }
 
 /// Where a case stands, and whether the money here is the money there.
