@@ -143,7 +143,8 @@ pub fn documented(home: &Home, now: &str, organizations: &[String]) -> Result<Ve
     Ok(problems)
 }
 
-fn is_whole(bytes: &[u8], path: &str) -> bool {
+/// Does a document end as it should?
+pub fn is_whole(bytes: &[u8], path: &str) -> bool {
     if path.ends_with(".pdf") {
         bytes.starts_with(b"%PDF-") && bytes.trim_ascii_end().ends_with(b"%%EOF")
     } else {
