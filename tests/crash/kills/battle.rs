@@ -111,8 +111,8 @@ impl Battle<'_> {
         match draw.below(100) {
             // While it starts.
             0..10 => Plan { signal: Signal::Kill, from_work: false, after: draw.millis(1, 150) },
-            10..74 => Plan { signal: Signal::Kill, from_work: true, after: draw.millis(20, 900) },
-            74..87 => Plan { signal: Signal::Stop, from_work: true, after: draw.millis(50, 900) },
+            10..68 => Plan { signal: Signal::Kill, from_work: true, after: draw.millis(20, 900) },
+            68..88 => Plan { signal: Signal::Stop, from_work: true, after: draw.millis(50, 900) },
             _ => Plan { signal: Signal::Terminate, from_work: true, after: draw.millis(1, 900) },
         }
     }
