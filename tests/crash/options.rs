@@ -109,9 +109,12 @@ pub struct PointsOptions {
     /// Points at the same time
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=64))]
     pub workers: u64,
-    /// Keep the homes, and print every system call of the points
+    /// Keep the homes
     #[arg(long)]
     pub keep: bool,
+    /// Print the system call of each point
+    #[arg(long)]
+    pub calls: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
