@@ -296,6 +296,14 @@ pub(crate) enum RunCommand {
         /// Its id
         run: String,
     },
+    /// Confirm the figures a held run waits for: these, and no others
+    Confirm {
+        /// The run's id
+        run: String,
+        /// Why they are right, for the audit trail
+        #[arg(long, value_parser = reason)]
+        reason: String,
+    },
     /// Let parked steps go again
     Retry {
         /// The run's id

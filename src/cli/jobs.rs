@@ -13,6 +13,7 @@ use super::arguments::{JobCommand, RunCommand};
 use super::output::{Output, instant, table};
 use crate::app::{App, secrets};
 use crate::http;
+use crate::jobs::StepKind;
 use crate::jobs::definition::Due;
 use crate::jobs::report::{self, Report, RunReport};
 use crate::jobs::requests::{self, Rerun};
@@ -148,6 +149,9 @@ pub(super) async fn run(app: &Arc<App>, command: RunCommand, output: &Output) ->
             Ok(Outcome::Done)
         }
         RunCommand::Show { run } => show(app, &run, output).await,
+        RunCommand::Confirm { run, reason } => {
+            Ok(print(&requests::confirm(app, &run, &reason).await?, output))
+        }
         RunCommand::Retry { run, organization, reason } => {
             let report = requests::retry(app, &run, organization.as_deref(), &reason).await?;
             Ok(print(&report, output))
@@ -227,9 +231,18 @@ fn run_json(report: &RunReport) -> Value {
     })
 }
 
+/// Is it the look at a run's figures that a person must confirm?
+fn is_hold(step: &Step) -> bool {
+    step.state == "parked" && step.kind == StepKind::Brake.as_str()
+}
+
 fn troubles(report: &RunReport) -> String {
     let mut text = String::new();
     for step in &report.troubled {
+        if is_hold(step) {
+            text.push_str(&format!("  held: {}\n", step.error.as_deref().unwrap_or_default()));
+            continue;
+        }
         let who = step.organization.clone().or_else(|| step.subject.clone()).unwrap_or_default();
         let reason = step.error.as_deref().unwrap_or_default();
         let what = match step.state.as_str() {
@@ -239,7 +252,7 @@ fn troubles(report: &RunReport) -> String {
         };
         text.push_str(&format!("  {what}: {} of {who}: {reason}\n", step.kind));
     }
-    if report.counts.parked > 0 {
+    if report.troubled.iter().any(|step| step.state == "parked" && !is_hold(step)) {
         text.push_str(&format!(
             "  mend the cause, then `monthend run retry {} --reason …`\n",
             report.run.id
@@ -253,6 +266,9 @@ fn print(report: &Report, output: &Output) -> Outcome {
         let mut object = run_json(run);
         if let Some(fields) = object.as_object_mut() {
             fields.insert("parked".to_owned(), json!(parked_json(&run.troubled)));
+            if let Some(look) = run.troubled.iter().find(|step| is_hold(step)) {
+                fields.insert("reason".to_owned(), json!(look.error));
+            }
         }
         object
     };

@@ -75,6 +75,7 @@ impl Runner {
         // Work in other hands, or waiting for its time, is not "nothing".
         let mut tx = self.app.db.read().await?;
         touched.extend(steps::waiting_runs(&mut tx).await?);
+        touched.extend(steps::held(&mut tx).await?.into_iter().map(|step| step.run_id));
         drop(tx);
         self.report(&touched, held).await
     }
@@ -328,6 +329,10 @@ async fn park(app: &App, step: &Step, reason: &str) -> Result<(), ServiceError> 
     tracing::warn!(reason, "parked: waits for a person");
     let mut tx = app.db.write().await?;
     steps::park(&mut tx, step, reason).await?;
+    if step.kind == StepKind::Close.as_str() {
+        // Nobody else waits for this one any more.
+        step_kinds::brake::when_closed(&mut tx, &step.run_id, app.clock.now()).await?;
+    }
     tx.commit().await?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! Each request leaves an audit row in the transaction of what it changes.
 
+mod brakes;
 mod money;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::jobs::plan::{self, DueGroup, ORDINALS_PER_PLAN};
 use crate::jobs::report::{Report, no_run};
 use crate::jobs::runner::{Runner, held_of};
 use crate::jobs::steps::{Range, chunk_step, subject_step};
+pub use brakes::confirm;
 pub use money::{buy, credit, record_refund, record_transfer, void_charge};
 
 use crate::app::App;
@@ -254,6 +256,7 @@ pub async fn retry(
     }
     let refrozen = refreeze_terms(&mut tx, run, organization, now).await?;
     readdress_mails(&mut tx, run, organization).await?;
+    runs::lock(&mut tx, run).await?;
     let parked = steps::unpark(&mut tx, run, organization, now).await?;
     let hurried = steps::hurry(&mut tx, run, organization, now).await?;
     let attempts = match stored.cycle.parse::<Cycle>() {

@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod alert;
+pub mod brake;
 pub mod charge;
 pub mod check_method;
 pub mod close;
@@ -83,6 +84,7 @@ pub async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     match kind {
         StepKind::ImportUsage => import_usage::execute(app, step).await,
         StepKind::Close => close::execute(app, step).await,
+        StepKind::Brake => brake::execute(app, step).await,
         StepKind::Issue => issue::execute(app, step).await,
         StepKind::Render => render::execute(app, step).await,
         StepKind::Charge => charge::execute(app, step).await,
