@@ -19,6 +19,7 @@ use crate::jobs::report::{self, Report, RunReport};
 use crate::jobs::requests::{self, Rerun};
 use crate::jobs::runner::Runner;
 use crate::jobs::serve::Signals;
+use crate::services::feeds::Silent;
 use crate::storage::runs;
 use crate::storage::steps::{self, Step};
 
@@ -105,7 +106,8 @@ async fn due(app: &App, output: &Output) -> Result<Outcome> {
         .map(|group| {
             json!({"job": group.job, "cycle": (!group.cycle.is_empty()).then_some(&group.cycle),
                 "due_at": instant(group.due_at), "organizations": group.organizations.len(),
-                "files": group.files, "waits_for_catch_up": group.waits_for_catch_up})
+                "files": group.files, "waits_for_catch_up": group.waits_for_catch_up,
+                "waits_for_feeds": feeds_json(&group.waits_for_feeds)})
         })
         .collect();
     output.result(&json!({"due": objects}), || {
@@ -118,12 +120,17 @@ async fn due(app: &App, output: &Output) -> Result<Outcome> {
                 let waits = group.waits_for_catch_up.map(|missed| {
                     format!("{missed} missed cycles wait for `tick --catch-up {missed}`")
                 });
+                let silent = || group.waits_for_feeds.iter().map(|silent| silent.source.as_str());
+                let feeds = (!group.waits_for_feeds.is_empty()).then(|| {
+                    let sources: Vec<&str> = silent().collect();
+                    format!("incomplete feeds, `tick` says more: {}", sources.join(", "))
+                });
                 vec![
                     group.job.clone(),
                     group.cycle.clone(),
                     instant(group.due_at),
                     (group.organizations.len() + group.files.len()).to_string(),
-                    waits.unwrap_or_default(),
+                    waits.or(feeds).unwrap_or_default(),
                 ]
             })
             .collect();
@@ -277,11 +284,15 @@ fn print(report: &Report, output: &Output) -> Outcome {
         runs.push(json!({
             "run": null, "job": held.job, "cycle": held.cycle, "due_at": instant(held.due_at), "state": "held",
             "steps": {"done": 0, "parked": 0, "waiting": held.organizations},
-            "reason": held_reason(held.missed),
+            "reason": held.reason(), "feeds": feeds_json(&held.feeds), "organizations": held.names,
         }));
     }
-    output.result(&json!({"runs": runs}), || {
-        if report.runs.is_empty() && report.held.is_empty() {
+    let mut object = json!({"runs": runs});
+    if let (Some(fields), Some(refused)) = (object.as_object_mut(), &report.refused) {
+        fields.insert("refused".to_owned(), json!(refused));
+    }
+    output.result(&object, || {
+        if report.runs.is_empty() && report.held.is_empty() && report.refused.is_none() {
             return "Nothing is due.".to_owned();
         }
         let mut text = String::new();
@@ -298,14 +309,20 @@ fn print(report: &Report, output: &Output) -> Outcome {
                 "  held: {} organizations from {} on: {}\n",
                 held.organizations,
                 held.cycle,
-                held_reason(held.missed)
+                held.reason()
             ));
+            if !held.feeds.is_empty() {
+                text.push_str(&format!("        these are {}\n", held.some_names()));
+            }
+        }
+        if let Some(refused) = &report.refused {
+            text.push_str(&format!("  refused: {refused}\n"));
         }
         text
     });
     if report.is_clean() { Outcome::Done } else { Outcome::Trouble }
 }
 
-fn held_reason(missed: u32) -> String {
-    format!("{missed} missed cycles wait for a confirmation: `monthend tick --catch-up {missed}`")
+fn feeds_json(feeds: &[Silent]) -> Vec<Value> {
+    feeds.iter().map(|silent| json!({"source": silent.source, "days": silent.days})).collect()
 }

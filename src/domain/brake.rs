@@ -135,7 +135,10 @@ fn above_cap(limits: &Limits, lines: &[Line]) -> Option<String> {
     let mut text = String::new();
     for (organization, now, cap) in above.iter().take(NAMED) {
         let comma = if text.is_empty() { "" } else { ", " };
-        let _ = write!(text, "{comma}the invoice of {organization} for {now} is above the cap of {cap}");
+        let _ = write!(
+            text,
+            "{comma}the invoice of {organization} for {now} is above the cap of {cap}"
+        );
     }
     if let more @ 1.. = above.len().saturating_sub(NAMED) {
         let _ = write!(text, ", and so are {more} more");

@@ -96,7 +96,7 @@ impl Runner {
         groups: &[DueGroup],
         cause: &str,
     ) -> Result<Vec<String>, ServiceError> {
-        let ready = || groups.iter().filter(|group| group.waits_for_catch_up.is_none());
+        let ready = || groups.iter().filter(|group| !group.waits());
         let oldest =
             ready().filter(|group| !group.cycle.is_empty()).map(|group| group.cycle.clone()).min();
         let mut planned = Vec::new();
@@ -170,7 +170,7 @@ impl Runner {
         };
         let mut tx = self.app.db.write().await?;
         let mut claimed = steps::claim(&mut tx, &claim).await?;
-        if claimed.is_empty() {
+        if claimed.is_empty() && self.app.identity.refusal().is_none() {
             // Charges and mails side by side: a provider that is down keeps no mail waiting (F73).
             for kind in StepKind::EFFECTS {
                 if kind.rank() <= self.last.rank() {
@@ -202,7 +202,8 @@ impl Runner {
             runs.extend(report::of_run(&self.app, id).await?);
         }
         runs.sort_by(|a, b| (a.run.due_at, &a.run.id).cmp(&(b.run.due_at, &b.run.id)));
-        Ok(Report { runs, held })
+        let refused = self.app.identity.refusal().map(str::to_owned);
+        Ok(Report { runs, held, refused })
     }
 
     /// Does everything of one run that may go now.
@@ -217,12 +218,14 @@ impl Runner {
 }
 
 pub(super) fn held_of(group: &DueGroup) -> Option<Held> {
-    group.waits_for_catch_up.map(|missed| Held {
+    group.waits().then(|| Held {
         job: group.job.clone(),
         cycle: group.cycle.clone(),
         due_at: group.due_at,
         organizations: group.organizations.len(),
-        missed,
+        missed: group.waits_for_catch_up.unwrap_or_default(),
+        feeds: group.waits_for_feeds.clone(),
+        names: group.organizations.clone(),
     })
 }
 

@@ -120,12 +120,8 @@ pub async fn confirm(
 
 /// Has anything ever come from a source?
 pub async fn is_known(tx: &mut Tx, source: &str) -> Result<bool, StorageError> {
-    let row = fetch_optional!(
-        tx,
-        (NaiveDate,),
-        "SELECT day FROM feed WHERE source = $1 LIMIT 1",
-        source
-    );
+    let row =
+        fetch_optional!(tx, (NaiveDate,), "SELECT day FROM feed WHERE source = $1 LIMIT 1", source);
     Ok(row.is_some())
 }
 

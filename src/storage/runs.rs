@@ -105,12 +105,7 @@ pub async fn lock(tx: &mut Tx, id: &str) -> Result<(), StorageError> {
 
 /// One run.
 pub async fn get(tx: &mut Tx, id: &str) -> Result<Option<Run>, StorageError> {
-    Ok(fetch_optional!(
-        tx,
-        Run,
-        select!("WHERE id = $1"),
-        id
-    ))
+    Ok(fetch_optional!(tx, Run, select!("WHERE id = $1"), id))
 }
 
 /// The run of a job at a due instant.
@@ -119,22 +114,12 @@ pub async fn at(
     job: &str,
     due_at: DateTime<Utc>,
 ) -> Result<Option<Run>, StorageError> {
-    Ok(fetch_optional!(
-        tx,
-        Run,
-        select!("WHERE job = $1 AND due_at = $2"),
-        job,
-        due_at
-    ))
+    Ok(fetch_optional!(tx, Run, select!("WHERE job = $1 AND due_at = $2"), job, due_at))
 }
 
 /// All runs, latest due first.
 pub async fn all(tx: &mut Tx) -> Result<Vec<Run>, StorageError> {
-    Ok(fetch_all!(
-        tx,
-        Run,
-        select!("ORDER BY due_at DESC, id DESC")
-    ))
+    Ok(fetch_all!(tx, Run, select!("ORDER BY due_at DESC, id DESC")))
 }
 
 /// Runs of a job and cycle, oldest due first.
@@ -235,9 +220,5 @@ pub async fn remove_quiet(tx: &mut Tx, id: &str, first_kind: &str) -> Result<boo
 
 /// Runs that are not done.
 pub async fn unfinished(tx: &mut Tx) -> Result<Vec<Run>, StorageError> {
-    Ok(fetch_all!(
-        tx,
-        Run,
-        select!("WHERE run.state <> 'done' ORDER BY due_at, id")
-    ))
+    Ok(fetch_all!(tx, Run, select!("WHERE run.state <> 'done' ORDER BY due_at, id")))
 }

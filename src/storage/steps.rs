@@ -370,7 +370,11 @@ pub async fn let_go(tx: &mut Tx, id: &str, now: DateTime<Utc>) -> Result<(), Sto
 
 /// Runs that are held before their invoices are numbered, with what was parked for it.
 pub async fn held(tx: &mut Tx) -> Result<Vec<Step>, StorageError> {
-    Ok(fetch_all!(tx, Step, select!("WHERE kind = 'brake' AND state = 'parked' ORDER BY run_id, id")))
+    Ok(fetch_all!(
+        tx,
+        Step,
+        select!("WHERE kind = 'brake' AND state = 'parked' ORDER BY run_id, id")
+    ))
 }
 
 /// All parked steps.

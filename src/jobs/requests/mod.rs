@@ -117,12 +117,17 @@ async fn rerun_cycle(
         request.organizations.is_empty() || request.organizations.contains(organization)
     };
     let label = cycle.to_string();
-    let mut touched = std::collections::BTreeSet::new();
+    let (mut touched, mut held) = (std::collections::BTreeSet::new(), Vec::new());
     // Confirmed by the person who asks: any number of missed cycles, but only this one is closed.
     for mut group in plan::due(app, Some(u32::MAX)).await? {
         if group.cycle == label && group.job == request.job {
             group.organizations.retain(wanted);
-            if !group.organizations.is_empty() {
+            if group.organizations.is_empty() {
+                continue;
+            }
+            if let Some(waiting) = held_of(&group) {
+                held.push(waiting);
+            } else {
                 let cause = format!("{}: {}", app.actor, request.reason);
                 touched.extend(plan::plan(app, &group, &cause).await?);
             }
@@ -131,7 +136,7 @@ async fn rerun_cycle(
     let mut tx = app.db.read().await?;
     let known = runs::of_cycle(&mut tx, request.job, &label).await?;
     drop(tx);
-    if known.is_empty() && touched.is_empty() {
+    if known.is_empty() && touched.is_empty() && held.is_empty() {
         return Err(ServiceError::Refused(format!(
             "no organization's cycle {cycle} is over and next to be closed; cycles close oldest first, \
              `job due` shows what is due"
@@ -144,7 +149,7 @@ async fn rerun_cycle(
     for run in touched.clone() {
         runner.work(Some(&run), &mut touched).await?;
     }
-    runner.report(&touched, Vec::new()).await
+    runner.report(&touched, held).await
 }
 
 async fn refuse_unknown(app: &App, request: &Rerun<'_>, cycle: Cycle) -> Result<(), ServiceError> {

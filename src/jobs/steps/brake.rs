@@ -42,11 +42,8 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         tracing::warn!(reason, "held: nothing is numbered until a person confirms the figures");
         return Ok(());
     }
-    let drafts: Vec<&str> = lines
-        .iter()
-        .filter(|line| line.draft)
-        .map(|line| line.organization.as_str())
-        .collect();
+    let drafts: Vec<&str> =
+        lines.iter().filter(|line| line.draft).map(|line| line.organization.as_str()).collect();
     let issues = issue_steps(app, &run, step, &drafts, now)?;
     steps::add(&mut tx, &issues, now).await?;
     steps::finish(&mut tx, step, now).await?;

@@ -26,10 +26,14 @@ use crate::domain::cycle::Cycle;
 use crate::domain::ids;
 use crate::services::ServiceError;
 use crate::services::consequences::Consequences;
+use crate::services::identity;
 use crate::storage::mails::Mail;
 use crate::storage::runs::{self, Run};
 use crate::storage::steps::Step;
 use crate::storage::{StorageError, Tx};
+
+/// How long an effect waits that this home may not cause.
+const REFUSED: Duration = Duration::minutes(10);
 
 /// How long a claim holds.
 pub const LEASE: Duration = Duration::seconds(60);
@@ -81,6 +85,18 @@ impl From<ServiceError> for StepError {
 /// Why it is not done; the runner decides what follows.
 pub async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let kind: StepKind = step.kind.parse().map_err(StepError::Park)?;
+    let allowed = match kind {
+        StepKind::Charge | StepKind::Refund => identity::allow_money(app).await,
+        StepKind::Mail | StepKind::Webhook => identity::allow_effects(app),
+        _ => Ok(()),
+    };
+    match allowed {
+        // It waits untouched for the home or the gateway that may.
+        Err(ServiceError::Refused(reason)) => {
+            return Err(StepError::Retry { reason, after: Some(REFUSED) });
+        }
+        allowed => allowed?,
+    }
     match kind {
         StepKind::ImportUsage => import_usage::execute(app, step).await,
         StepKind::Close => close::execute(app, step).await,
