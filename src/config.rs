@@ -1,6 +1,7 @@
 //! `monthend.toml`: what the operator decides.
 
 pub mod alerts;
+pub mod brakes;
 mod error;
 pub mod http;
 pub mod payments;
@@ -66,6 +67,12 @@ pub struct Config {
     /// The unattended runner.
     #[serde(default)]
     pub runner: Runner,
+    /// What waits for a person before customers are billed.
+    #[serde(default)]
+    pub brakes: brakes::Brakes,
+    /// Says that this home belongs to the deployment of that id, where the file `deployment` cannot.
+    #[serde(default)]
+    pub deployment: Option<String>,
     /// What `serve` answers to others.
     #[serde(default)]
     pub http: http::Http,
@@ -347,7 +354,7 @@ impl Config {
         if !(2..=3600).contains(&self.runner.lease_s) {
             return Some(("runner.lease_s", "must be from 2 to 3600".to_owned()));
         }
-        if let Some(problem) = self.payments.problem() {
+        if let Some(problem) = self.payments.problem().or_else(|| self.brakes.problem()) {
             return Some(problem);
         }
         if self.mail.smtp.as_ref().is_some_and(|smtp| !(1..=50).contains(&smtp.timeout_s)) {

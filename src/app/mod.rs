@@ -1,5 +1,6 @@
 //! The parts of a deployment, built from its configuration: database, clock, gateway, mailer, documents.
 
+pub mod identity;
 pub mod secrets;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Random id of this deployment: part of every derived key.
     pub deployment: String,
+    /// May this home and gateway act for it?
+    pub identity: identity::Identity,
     /// Who works at the command line.
     pub actor: String,
     /// Who collects the money.
@@ -127,6 +130,7 @@ impl App {
     pub async fn with_database(options: Options, config: Config, db: Db) -> Result<Self> {
         let home = options.home;
         let deployment = deployment(&db, &config).await?;
+        let identity = identity::look(&home, &config, &db, &deployment).await?;
         if config.http.public_url.is_some() {
             link_secret(&db).await?;
         }
@@ -151,6 +155,7 @@ impl App {
             db,
             clock: options.clock,
             deployment,
+            identity,
             actor: options.actor,
             gateway,
         })

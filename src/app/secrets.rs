@@ -64,6 +64,11 @@ pub fn http_tokens(home: &Path, config: &Config) -> Result<Vec<String>> {
     Ok(tokens)
 }
 
+/// Does a key of Stripe's move real money?
+pub(super) fn is_live_key(key: &str) -> bool {
+    key.starts_with("sk_live_") || key.starts_with("rk_live_")
+}
+
 /// Stripe's secret key, fitting the mode: a test deployment never charges real cards, and a live one never
 /// plays (F72).
 ///
@@ -81,7 +86,7 @@ pub(super) fn stripe_key(home: &Path, config: &Config) -> Result<Secret> {
         }
     };
     let key = text.trim();
-    let is_live = key.starts_with("sk_live_") || key.starts_with("rk_live_");
+    let is_live = is_live_key(key);
     match (config.mode, is_live) {
         (Mode::Test, true) => bail!("the Stripe key is a live one, but mode = \"test\""),
         (Mode::Live, false) if stripe.base_url.is_none() => {

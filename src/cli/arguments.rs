@@ -7,6 +7,8 @@ use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand};
 
 use super::alert::{AlertCommand, ContactCommand};
+use super::deployment::DeploymentCommand;
+use super::feed::FeedCommand;
 use super::method::MethodCommand;
 use super::recharge::RechargeCommand;
 use crate::domain::credits::Credits;
@@ -63,6 +65,9 @@ pub(crate) enum Command {
     /// Usage events
     #[command(subcommand)]
     Usage(UsageCommand),
+    /// Feeds of usage: what looks incomplete and holds closes
+    #[command(subcommand)]
+    Feed(FeedCommand),
     /// Credits of one organization
     #[command(subcommand)]
     Credits(CreditsCommand),
@@ -113,6 +118,9 @@ pub(crate) enum Command {
     /// Webhooks: what was sent, does an endpoint take a test
     #[command(subcommand)]
     Webhook(WebhookCommand),
+    /// Who may charge and send for a database: this folder, this provider account
+    #[command(subcommand)]
+    Deployment(DeploymentCommand),
     /// Check every invariant, read-only; exit 1 if one does not hold
     Verify,
     /// Check configuration, database, templates, fonts, mail, gateway, due dates
@@ -295,6 +303,14 @@ pub(crate) enum RunCommand {
     Show {
         /// Its id
         run: String,
+    },
+    /// Confirm the figures a held run waits for: these, and no others
+    Confirm {
+        /// The run's id
+        run: String,
+        /// Why they are right, for the audit trail
+        #[arg(long, value_parser = reason)]
+        reason: String,
     },
     /// Let parked steps go again
     Retry {

@@ -13,11 +13,13 @@ use super::arguments::{JobCommand, RunCommand};
 use super::output::{Output, instant, table};
 use crate::app::{App, secrets};
 use crate::http;
+use crate::jobs::StepKind;
 use crate::jobs::definition::Due;
 use crate::jobs::report::{self, Report, RunReport};
 use crate::jobs::requests::{self, Rerun};
 use crate::jobs::runner::Runner;
 use crate::jobs::serve::Signals;
+use crate::services::feeds::Silent;
 use crate::storage::runs;
 use crate::storage::steps::{self, Step};
 
@@ -106,7 +108,8 @@ async fn due(app: &App, output: &Output) -> Result<Outcome> {
         .map(|group| {
             json!({"job": group.job, "cycle": (!group.cycle.is_empty()).then_some(&group.cycle),
                 "due_at": instant(group.due_at), "organizations": group.organizations.len(),
-                "files": group.files, "waits_for_catch_up": group.waits_for_catch_up})
+                "files": group.files, "waits_for_catch_up": group.waits_for_catch_up,
+                "waits_for_feeds": feeds_json(&group.waits_for_feeds)})
         })
         .collect();
     output.result(&json!({"due": objects}), || {
@@ -119,12 +122,17 @@ async fn due(app: &App, output: &Output) -> Result<Outcome> {
                 let waits = group.waits_for_catch_up.map(|missed| {
                     format!("{missed} missed cycles wait for `tick --catch-up {missed}`")
                 });
+                let silent = || group.waits_for_feeds.iter().map(|silent| silent.source.as_str());
+                let feeds = (!group.waits_for_feeds.is_empty()).then(|| {
+                    let sources: Vec<&str> = silent().collect();
+                    format!("incomplete feeds, `tick` says more: {}", sources.join(", "))
+                });
                 vec![
                     group.job.clone(),
                     group.cycle.clone(),
                     instant(group.due_at),
                     (group.organizations.len() + group.files.len()).to_string(),
-                    waits.unwrap_or_default(),
+                    waits.or(feeds).unwrap_or_default(),
                 ]
             })
             .collect();
@@ -150,6 +158,9 @@ pub(super) async fn run(app: &Arc<App>, command: RunCommand, output: &Output) ->
             Ok(Outcome::Done)
         }
         RunCommand::Show { run } => show(app, &run, output).await,
+        RunCommand::Confirm { run, reason } => {
+            Ok(print(&requests::confirm(app, &run, &reason).await?, output))
+        }
         RunCommand::Retry { run, organization, reason } => {
             let report = requests::retry(app, &run, organization.as_deref(), &reason).await?;
             Ok(print(&report, output))
@@ -229,9 +240,18 @@ fn run_json(report: &RunReport) -> Value {
     })
 }
 
+/// Is it the look at a run's figures that a person must confirm?
+fn is_hold(step: &Step) -> bool {
+    step.state == "parked" && step.kind == StepKind::Brake.as_str()
+}
+
 fn troubles(report: &RunReport) -> String {
     let mut text = String::new();
     for step in &report.troubled {
+        if is_hold(step) {
+            text.push_str(&format!("  held: {}\n", step.error.as_deref().unwrap_or_default()));
+            continue;
+        }
         let who = step.organization.clone().or_else(|| step.subject.clone()).unwrap_or_default();
         let reason = step.error.as_deref().unwrap_or_default();
         let what = match step.state.as_str() {
@@ -241,7 +261,7 @@ fn troubles(report: &RunReport) -> String {
         };
         text.push_str(&format!("  {what}: {} of {who}: {reason}\n", step.kind));
     }
-    if report.counts.parked > 0 {
+    if report.troubled.iter().any(|step| step.state == "parked" && !is_hold(step)) {
         text.push_str(&format!(
             "  mend the cause, then `monthend run retry {} --reason …`\n",
             report.run.id
@@ -255,6 +275,9 @@ fn print(report: &Report, output: &Output) -> Outcome {
         let mut object = run_json(run);
         if let Some(fields) = object.as_object_mut() {
             fields.insert("parked".to_owned(), json!(parked_json(&run.troubled)));
+            if let Some(look) = run.troubled.iter().find(|step| is_hold(step)) {
+                fields.insert("reason".to_owned(), json!(look.error));
+            }
         }
         object
     };
@@ -263,11 +286,15 @@ fn print(report: &Report, output: &Output) -> Outcome {
         runs.push(json!({
             "run": null, "job": held.job, "cycle": held.cycle, "due_at": instant(held.due_at), "state": "held",
             "steps": {"done": 0, "parked": 0, "waiting": held.organizations},
-            "reason": held_reason(held.missed),
+            "reason": held.reason(), "feeds": feeds_json(&held.feeds), "organizations": held.names,
         }));
     }
-    output.result(&json!({"runs": runs}), || {
-        if report.runs.is_empty() && report.held.is_empty() {
+    let mut object = json!({"runs": runs});
+    if let (Some(fields), Some(refused)) = (object.as_object_mut(), &report.refused) {
+        fields.insert("refused".to_owned(), json!(refused));
+    }
+    output.result(&object, || {
+        if report.runs.is_empty() && report.held.is_empty() && report.refused.is_none() {
             return "Nothing is due.".to_owned();
         }
         let mut text = String::new();
@@ -284,14 +311,20 @@ fn print(report: &Report, output: &Output) -> Outcome {
                 "  held: {} organizations from {} on: {}\n",
                 held.organizations,
                 held.cycle,
-                held_reason(held.missed)
+                held.reason()
             ));
+            if !held.feeds.is_empty() {
+                text.push_str(&format!("        these are {}\n", held.some_names()));
+            }
+        }
+        if let Some(refused) = &report.refused {
+            text.push_str(&format!("  refused: {refused}\n"));
         }
         text
     });
     if report.is_clean() { Outcome::Done } else { Outcome::Trouble }
 }
 
-fn held_reason(missed: u32) -> String {
-    format!("{missed} missed cycles wait for a confirmation: `monthend tick --catch-up {missed}`")
+fn feeds_json(feeds: &[Silent]) -> Vec<Value> {
+    feeds.iter().map(|silent| json!({"source": silent.source, "days": silent.days})).collect()
 }

@@ -5,6 +5,8 @@ mod arguments;
 mod catalog;
 mod credits;
 mod demo;
+mod deployment;
+mod feed;
 mod forecast;
 mod history;
 mod init;
@@ -143,6 +145,7 @@ async fn with_app(app: &Arc<App>, command: Command, output: &Output) -> Result<O
         Command::Catalog(command) => catalog::run(app, command, output).await,
         Command::Org(command) => org::run(app, command, output).await,
         Command::Usage(command) => usage::run(app, command, output).await,
+        Command::Feed(command) => feed::run(app, command, output).await,
         Command::Credits(command) => credits::run(app, command, output).await,
         Command::Invoice(command) => invoice::run(app, command, output).await,
         Command::Payment(command) => payment::run(app, command, output).await,
@@ -154,6 +157,7 @@ async fn with_app(app: &Arc<App>, command: Command, output: &Output) -> Result<O
         Command::Contact(command) => alert::contact(app, command, output).await,
         Command::Tick { catch_up } => jobs::tick(app, catch_up, output).await,
         Command::Webhook(command) => webhook::run(app, command, output).await,
+        Command::Deployment(command) => deployment::run(app, command, output).await,
         Command::Job(command) => jobs::job(app, command, output).await,
         Command::Run(command) => jobs::run(app, command, output).await,
         Command::Verify => verify::verify(app, output).await,

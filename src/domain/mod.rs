@@ -5,6 +5,7 @@
 
 pub mod admission;
 pub mod alert;
+pub mod brake;
 pub mod burn;
 pub mod catalog;
 pub mod close;
@@ -14,6 +15,7 @@ pub mod cycle;
 pub mod decimal;
 pub mod document;
 pub mod dunning;
+pub mod feed;
 pub mod forecast;
 pub mod grant;
 pub mod ids;

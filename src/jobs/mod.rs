@@ -41,6 +41,8 @@ pub enum StepKind {
     ImportUsage,
     /// Closes a chunk of organizations' cycles.
     Close,
+    /// Looks at a run's figures before anything is numbered.
+    Brake,
     /// Numbers and freezes a chunk's invoices.
     Issue,
     /// Renders and stores a chunk's documents.
@@ -71,9 +73,10 @@ pub enum StepKind {
 
 impl StepKind {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ImportUsage,
         Self::Close,
+        Self::Brake,
         Self::Issue,
         Self::Render,
         Self::Document,
@@ -98,6 +101,7 @@ impl StepKind {
         match self {
             Self::ImportUsage => "import_usage",
             Self::Close => "close",
+            Self::Brake => "brake",
             Self::Issue => "issue",
             Self::Render => "render",
             Self::Document => "document",
@@ -121,6 +125,7 @@ impl StepKind {
         match self {
             Self::ImportUsage => 10,
             Self::Close => 20,
+            Self::Brake => 25,
             Self::Issue => 30,
             Self::Render => 40,
             Self::Document => 47,

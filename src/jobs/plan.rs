@@ -10,9 +10,10 @@ use super::definition::{Due, Job};
 use super::steps::{Range, chunk_step, subject_step};
 use super::{StepKind, schedule};
 use crate::app::App;
-use crate::domain::cycle::Cycle;
+use crate::domain::cycle::{Bounds, Cycle};
 use crate::domain::ids;
 use crate::services::ServiceError;
+use crate::services::feeds::{self, Silent};
 use crate::storage::cycles::{self, Due as DueCycle};
 use crate::storage::runs::{self, Run};
 use crate::storage::steps::Step;
@@ -41,6 +42,16 @@ pub struct DueGroup {
     pub plans: i64,
     /// More missed cycles than the job catches up by itself: how many.
     pub waits_for_catch_up: Option<u32>,
+    /// Feeds of usage that look incomplete, which these organizations wait for.
+    pub waits_for_feeds: Vec<Silent>,
+}
+
+impl DueGroup {
+    /// Does it wait for a person?
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.waits_for_catch_up.is_some() || !self.waits_for_feeds.is_empty()
+    }
 }
 
 /// Everything that is due now, oldest cycle first.
@@ -54,7 +65,7 @@ pub async fn due(app: &App, confirmed: Option<u32>) -> Result<Vec<DueGroup>, Ser
     let mut groups = Vec::new();
     for job in &app.jobs {
         match &job.due {
-            Due::CycleEnd => groups.extend(due_cycles(&mut tx, job, now, confirmed).await?),
+            Due::CycleEnd => groups.extend(due_cycles(app, &mut tx, job, now, confirmed).await?),
             Due::Schedule { pattern, zone } => {
                 groups.extend(due_schedule(app, &mut tx, job, pattern, *zone, now).await?);
             }
@@ -76,6 +87,7 @@ async fn refuse_early_clock(tx: &mut Tx, now: DateTime<Utc>) -> Result<(), Servi
 }
 
 async fn due_cycles(
+    app: &App,
     tx: &mut Tx,
     job: &Job,
     now: DateTime<Utc>,
@@ -83,13 +95,18 @@ async fn due_cycles(
 ) -> Result<Vec<DueGroup>, ServiceError> {
     let limit = confirmed.unwrap_or_default().max(job.max_catch_up);
     let mut ready: BTreeMap<(String, DateTime<Utc>), Vec<String>> = BTreeMap::new();
+    let mut bounds: BTreeMap<(String, DateTime<Utc>), Bounds> = BTreeMap::new();
     let mut held: BTreeMap<(String, DateTime<Utc>, u32), Vec<String>> = BTreeMap::new();
     for due in cycles::due(tx, now).await? {
         let missed = missed_cycles(&due, now)?;
         if missed > limit {
             held.entry((due.cycle, due.due_at, missed)).or_default().push(due.organization);
         } else {
-            ready.entry((due.cycle, due.due_at)).or_default().push(due.organization);
+            let key = (due.cycle.clone(), due.due_at);
+            if !bounds.contains_key(&key) {
+                bounds.insert(key.clone(), bounds_of(&due)?);
+            }
+            ready.entry(key).or_default().push(due.organization);
         }
     }
     let group = |cycle, due_at, organizations, waits_for_catch_up| DueGroup {
@@ -100,18 +117,32 @@ async fn due_cycles(
         files: Vec::new(),
         plans: 0,
         waits_for_catch_up,
+        waits_for_feeds: Vec::new(),
     };
     let mut groups = Vec::new();
     for ((cycle, due_at), organizations) in ready {
         let (left, plans) = not_covered(tx, job, &cycle, due_at, organizations).await?;
-        if !left.is_empty() {
-            groups.push(DueGroup { plans, ..group(cycle, due_at, left, None) });
+        let Some(span) = bounds.get(&(cycle.clone(), due_at)).filter(|_| !left.is_empty()) else {
+            continue;
+        };
+        let feeds = feeds::look(app, tx, span.starts_at, span.ends_at).await?;
+        for (silent, organizations) in feeds::sorted(&feeds, left) {
+            let group = group(cycle.clone(), due_at, organizations, None);
+            groups.push(DueGroup { plans, waits_for_feeds: silent, ..group });
         }
     }
     for ((cycle, due_at, missed), organizations) in held {
         groups.push(group(cycle, due_at, organizations, Some(missed)));
     }
     Ok(groups)
+}
+
+/// The bounds of a due cycle.
+fn bounds_of(due: &DueCycle) -> Result<Bounds, ServiceError> {
+    let name = &due.organization;
+    let zone: Tz = parsed("organization", "zone", name, &due.zone)?;
+    let cycle: Cycle = parsed("billing_cycle", "cycle", name, &due.cycle)?;
+    Ok(Bounds { ends_at: due.ends_at, ..cycle.bounds(zone) })
 }
 
 /// How many ended cycles an organization has to close, grace included.
@@ -189,6 +220,7 @@ async fn due_schedule(
         files,
         plans: 0,
         waits_for_catch_up: None,
+        waits_for_feeds: Vec::new(),
     }))
 }
 
@@ -283,6 +315,7 @@ pub async fn daily_run(tx: &mut Tx, job: &str, now: DateTime<Utc>) -> Result<Str
         files: Vec::new(),
         plans: 0,
         waits_for_catch_up: None,
+        waits_for_feeds: Vec::new(),
     };
     let run = get_or_create(tx, &group, "on demand", now).await?;
     runs::reopen(tx, &run.id).await?;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::app::App;
 use crate::services::ServiceError;
+use crate::services::feeds::Silent;
 use crate::storage::runs::{self, Counts, Run};
 use crate::storage::steps::{self, Step};
 
@@ -29,8 +30,37 @@ pub struct Held {
     pub due_at: DateTime<Utc>,
     /// How many organizations wait.
     pub organizations: usize,
-    /// How many cycles each of them missed.
+    /// How many cycles each of them missed; 0: it is feeds they wait for.
     pub missed: u32,
+    /// The feeds of usage that look incomplete.
+    pub feeds: Vec<Silent>,
+    /// Which organizations wait, in order.
+    pub names: Vec<String>,
+}
+
+impl Held {
+    /// Why they wait, and what lets them go.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let missed = self.missed;
+        if self.feeds.is_empty() {
+            return format!(
+                "{missed} missed cycles wait for a confirmation: `monthend tick --catch-up {missed}`"
+            );
+        }
+        self.feeds.iter().map(Silent::told).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The first few who wait.
+    #[must_use]
+    pub fn some_names(&self) -> String {
+        const SHOWN: usize = 5;
+        let mut names = self.names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        if let more @ 1.. = self.names.len().saturating_sub(SHOWN) {
+            names.push_str(&format!(" and {more} more"));
+        }
+        names
+    }
 }
 
 /// What was done.
@@ -40,13 +70,17 @@ pub struct Report {
     pub runs: Vec<RunReport>,
     /// Work that waits for a confirmation.
     pub held: Vec<Held>,
+    /// Why nothing was charged or sent: this home or gateway is not the deployment's.
+    pub refused: Option<String>,
 }
 
 impl Report {
     /// Did everything that was begun end well?
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.held.is_empty() && self.runs.iter().all(|report| report.troubled.is_empty())
+        self.refused.is_none()
+            && self.held.is_empty()
+            && self.runs.iter().all(|report| report.troubled.is_empty())
     }
 }
 

@@ -82,6 +82,7 @@ impl Runner {
         // Work in other hands, or waiting for its time, is not "nothing".
         let mut tx = self.app.db.read().await?;
         touched.extend(steps::waiting_runs(&mut tx).await?);
+        touched.extend(steps::held(&mut tx).await?.into_iter().map(|step| step.run_id));
         drop(tx);
         self.report(&touched, held).await
     }
@@ -102,7 +103,7 @@ impl Runner {
         groups: &[DueGroup],
         cause: &str,
     ) -> Result<Vec<String>, ServiceError> {
-        let ready = || groups.iter().filter(|group| group.waits_for_catch_up.is_none());
+        let ready = || groups.iter().filter(|group| !group.waits());
         let oldest =
             ready().filter(|group| !group.cycle.is_empty()).map(|group| group.cycle.clone()).min();
         let mut planned = Vec::new();
@@ -204,7 +205,7 @@ impl Runner {
             run,
         };
         let mut claimed = steps::claim_among(tx, &claim, among).await?;
-        if claimed.is_empty() {
+        if claimed.is_empty() && self.app.identity.refusal().is_none() {
             // Charges and mails side by side: a provider that is down keeps no mail waiting (F73).
             for kind in StepKind::EFFECTS {
                 if kind.rank() <= self.last.rank() {
@@ -246,7 +247,8 @@ impl Runner {
             runs.extend(report::of_run(&self.app, id).await?);
         }
         runs.sort_by(|a, b| (a.run.due_at, &a.run.id).cmp(&(b.run.due_at, &b.run.id)));
-        Ok(Report { runs, held })
+        let refused = self.app.identity.refusal().map(str::to_owned);
+        Ok(Report { runs, held, refused })
     }
 
     /// Does everything of one run that may go now.
@@ -261,12 +263,14 @@ impl Runner {
 }
 
 pub(super) fn held_of(group: &DueGroup) -> Option<Held> {
-    group.waits_for_catch_up.map(|missed| Held {
+    group.waits().then(|| Held {
         job: group.job.clone(),
         cycle: group.cycle.clone(),
         due_at: group.due_at,
         organizations: group.organizations.len(),
-        missed,
+        missed: group.waits_for_catch_up.unwrap_or_default(),
+        feeds: group.waits_for_feeds.clone(),
+        names: group.organizations.clone(),
     })
 }
 
@@ -381,6 +385,10 @@ async fn park(app: &App, step: &Step, reason: &str) -> Result<(), ServiceError> 
     tracing::warn!(reason, "parked: waits for a person");
     let mut tx = app.db.write().await?;
     steps::park(&mut tx, step, reason).await?;
+    if step.kind == StepKind::Close.as_str() {
+        // Nobody else waits for this one any more.
+        step_kinds::brake::when_closed(&mut tx, &step.run_id, app.clock.now()).await?;
+    }
     tx.commit().await?;
     Ok(())
 }

@@ -37,6 +37,9 @@ pub async fn serve(
         let runner = Runner::new(app.clone(), stop.clone())?;
         workers.spawn(work(runner, worker == 0, wake.clone(), stop.clone()));
     }
+    if let Some(refused) = app.identity.refusal() {
+        tracing::error!("{refused}");
+    }
     tracing::info!(workers = app.config.runner.workers, "serving");
     signals.next().await;
     tracing::info!("stopping: no new work, finishing what is in hand");
@@ -76,9 +79,8 @@ async fn work(runner: Runner, plans: bool, wake: Arc<Notify>, stop: Cancellation
                     tracing::warn!(
                         cycle = held.cycle,
                         organizations = held.organizations,
-                        "{} missed cycles wait for `tick --catch-up {}`",
-                        held.missed,
-                        held.missed
+                        "held: {}",
+                        held.reason()
                     );
                 }
             })

@@ -37,6 +37,7 @@ pub async fn examine(options: Options) -> Vec<Finding> {
     };
     note("configuration", Ok(configuration(&app)));
     note("database", database(&app).await);
+    note("deployment", identity(&app));
     note("clock", clock(&app).await);
     note("catalog", catalog(&app).await);
     note(
@@ -48,6 +49,7 @@ pub async fn examine(options: Options) -> Vec<Finding> {
     note("gateway", gateway(&app).await);
     note("folders", folders(&app));
     note("due", due(&app).await);
+    note("held", held(&app).await);
     note("parked", parked(&app).await);
     app.db.close().await;
     findings
@@ -56,6 +58,33 @@ pub async fn examine(options: Options) -> Vec<Finding> {
 fn configuration(app: &App) -> String {
     let mode = app.config.mode.as_str();
     format!("mode {mode}, {} jobs, seller {}", app.jobs.len(), app.config.seller.name)
+}
+
+fn identity(app: &App) -> Result<String> {
+    match app.identity.refusal() {
+        None => Ok(format!("{}: this folder may charge and send for it", app.deployment)),
+        Some(refusal) => bail!("{refusal}"),
+    }
+}
+
+/// Runs and closes that wait for a confirmation.
+async fn held(app: &App) -> Result<String> {
+    let mut tx = app.db.read().await?;
+    let looks = steps::held(&mut tx).await?;
+    drop(tx);
+    let mut waits: Vec<String> = looks
+        .into_iter()
+        .map(|look| format!("run {}: {}", look.run_id, look.error.unwrap_or_default()))
+        .collect();
+    if let Ok(groups) = crate::jobs::plan::due(app, None).await {
+        let silent = groups.iter().filter(|group| !group.waits_for_feeds.is_empty());
+        waits.extend(silent.flat_map(|group| group.waits_for_feeds.iter().map(|feed| feed.told())));
+    }
+    if waits.is_empty() {
+        Ok("nothing waits for a confirmation".to_owned())
+    } else {
+        bail!(waits.join("; "))
+    }
 }
 
 async fn database(app: &App) -> Result<String> {
@@ -170,7 +199,8 @@ async fn due(app: &App) -> Result<String> {
 
 async fn parked(app: &App) -> Result<String> {
     let mut tx = app.db.read().await?;
-    let parked = steps::parked(&mut tx).await?;
+    let mut parked = steps::parked(&mut tx).await?;
+    parked.retain(|step| step.kind != "brake");
     if parked.is_empty() {
         return Ok("nothing waits for a person".to_owned());
     }

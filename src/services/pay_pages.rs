@@ -7,7 +7,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::charging::{self, Intent};
-use super::{ServiceError, methods};
+use super::{ServiceError, identity, methods};
 use crate::app::App;
 use crate::domain::ids;
 use crate::domain::invoice::InvoiceStatus;
@@ -148,6 +148,7 @@ pub async fn open(
     organization: &str,
     invoice: &str,
 ) -> Result<Destination, ServiceError> {
+    identity::allow_money(app).await?;
     let mut tx = app.db.read().await?;
     let Some(row) = invoices::get(&mut tx, organization, invoice).await? else {
         return Ok(Destination::Text("There is no such invoice."));
@@ -270,6 +271,7 @@ async fn page(app: &App, charge: &Charge) -> Result<Destination, ServiceError> {
 /// # Errors
 /// No such organization, or the provider gives none.
 pub async fn save_method(app: &App, organization: &str) -> Result<String, ServiceError> {
+    identity::allow_money(app).await?;
     let mut tx = app.db.read().await?;
     let payer = methods::payer(&mut tx, organization).await?;
     drop(tx);
@@ -282,6 +284,7 @@ pub async fn save_method(app: &App, organization: &str) -> Result<String, Servic
 /// # Errors
 /// No such organization, or the provider gives none.
 pub async fn portal(app: &App, organization: &str) -> Result<String, ServiceError> {
+    identity::allow_money(app).await?;
     let mut tx = app.db.read().await?;
     let payer = methods::payer(&mut tx, organization).await?;
     drop(tx);

@@ -20,7 +20,7 @@ use crate::domain::usage::UsageEvent;
 use crate::intake::usage::{self as intake, UsageReader};
 use crate::storage::admission::Who;
 use crate::storage::usage::{self, RatedEvent, Stored};
-use crate::storage::{StorageError, Tx, cycles, ledger, organizations, quarantine};
+use crate::storage::{StorageError, Tx, cycles, feeds, ledger, organizations, quarantine};
 
 /// What became of a usage file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -288,10 +288,14 @@ impl<'a> Intake<'a> {
         let batch = format!("{}-{}", self.id, self.batches);
         let (lines, events): (Vec<u64>, Vec<RatedEvent>) = rated.into_iter().unzip();
         let stored = usage::add_events(tx, &events, &batch, self.now).await?;
-        let new = events.iter().zip(&stored).filter(|(_, stored)| **stored == Stored::New);
-        usage::roll_up(tx, new.map(|(event, _)| event)).await?;
+        let new = || {
+            let new = events.iter().zip(&stored).filter(|(_, stored)| **stored == Stored::New);
+            new.map(|(event, _)| event)
+        };
+        usage::roll_up(tx, new()).await?;
         // Who runs out with this batch is paused, and told so, with it (S49).
         admission::update(self.app, tx, Who::These(&names), Ended::Leave, self.now).await?;
+        feeds::count(tx, new()).await?;
         for ((line, event), stored) in lines.iter().zip(&events).zip(&stored) {
             match stored {
                 Stored::New => {

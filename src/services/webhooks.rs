@@ -3,7 +3,7 @@
 use chrono::SecondsFormat;
 use serde_json::json;
 
-use super::{ServiceError, no_organization};
+use super::{ServiceError, identity, no_organization};
 use crate::app::{App, random_id};
 use crate::storage::organizations;
 use crate::storage::webhooks::{self, Listed};
@@ -26,6 +26,7 @@ pub async fn list(app: &App, organization: Option<&str>) -> Result<Vec<Listed>, 
 /// # Errors
 /// No endpoint is configured.
 pub async fn test(app: &App) -> Result<Vec<(String, Option<String>)>, ServiceError> {
+    identity::allow_effects(app)?;
     let now = app.clock.now();
     let timestamp = now.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     let payload = json!({"type": "webhook.test", "timestamp": timestamp, "data": {}}).to_string();

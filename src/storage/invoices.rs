@@ -149,22 +149,47 @@ impl DraftRow {
     }
 }
 
-/// Drafts of a cycle of a range of organizations, in order of the organizations.
-pub async fn drafts(
+/// Drafts of a run of a range of organizations, in order of the organizations: those that may be numbered. While
+/// a close of the run is at work, or its figures are to be looked at, none may; each draft lies before one of
+/// the two, as both are made in the transaction that makes it.
+pub async fn released_drafts(
     tx: &mut Tx,
+    run: &super::runs::Run,
     first: &str,
     last: &str,
-    cycle: Cycle,
 ) -> Result<Vec<DraftRow>, StorageError> {
     Ok(fetch_all!(
         tx,
         DraftRow,
-        "SELECT organization, id, draft FROM invoice WHERE organization BETWEEN $1 AND $2 AND cycle = $3 \
-         AND status = 'draft' ORDER BY organization",
+        "SELECT i.organization, i.id, i.draft FROM invoice i JOIN billing_cycle c \
+         ON c.organization = i.organization AND c.cycle = i.cycle \
+         WHERE i.organization BETWEEN $1 AND $2 AND i.cycle = $3 AND i.status = 'draft' AND c.due_at = $4 \
+         AND NOT EXISTS (SELECT 1 FROM step s WHERE s.run_id = $5 AND ((s.kind = 'close' \
+         AND s.state IN ('ready', 'leased')) OR (s.kind = 'brake' AND s.state <> 'done'))) \
+         ORDER BY i.organization",
         first,
         last,
-        cycle.to_string()
+        run.cycle.clone(),
+        run.due_at,
+        run.id.clone()
     ))
+}
+
+/// Are there drafts of a cycle that became due at an instant?
+pub async fn has_drafts(
+    tx: &mut Tx,
+    cycle: &str,
+    due_at: DateTime<Utc>,
+) -> Result<bool, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (String,),
+        "SELECT i.id FROM billing_cycle c JOIN invoice i ON i.organization = c.organization AND i.cycle = c.cycle \
+         WHERE c.cycle = $1 AND c.due_at = $2 AND i.status = 'draft' LIMIT 1",
+        cycle,
+        due_at
+    );
+    Ok(row.is_some())
 }
 
 /// Takes `count` numbers of a series; gives the first. The row lock orders issuers, and a rollback

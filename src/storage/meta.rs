@@ -13,6 +13,10 @@ pub mod names {
     pub const MODE: &str = "mode";
     /// Secret of the links that mails carry.
     pub const LINK_SECRET: &str = "link_secret";
+    /// There is a home that acts for this deployment.
+    pub const HOME: &str = "home";
+    /// The provider account that collects for it.
+    pub const GATEWAY: &str = "gateway";
     /// The latest instant at which work was done; a clock behind it is refused.
     pub const HIGH_WATER: &str = "high_water_at";
 }
@@ -32,6 +36,17 @@ pub async fn get_or_set(tx: &mut Tx, name: &str, value: &str) -> Result<String, 
         value
     );
     Ok(get(tx, name).await?.unwrap_or_else(|| value.to_owned()))
+}
+
+/// Stores a fact in place of what is there.
+pub async fn set(tx: &mut Tx, name: &str, value: &str) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        name,
+        value
+    );
+    Ok(())
 }
 
 /// The latest instant at which work was done.

@@ -16,12 +16,24 @@ pub struct Run {
     pub cycle: String,
     /// When it became due.
     pub due_at: DateTime<Utc>,
-    /// `open`, `done` or `attention`.
+    /// `open`, `done` or `attention`; `held` while its figures wait for a confirmation.
     pub state: String,
     /// `schedule`, or who started it and why.
     pub cause: String,
     /// How often work was planned into it; guards two planners at once.
     pub plans: i64,
+}
+
+/// Columns of a run. Held is not stored: it is what the parked look at its figures says.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, job, cycle, due_at, CASE WHEN EXISTS (SELECT 1 FROM step s WHERE s.run_id = run.id ",
+            "AND s.kind = 'brake' AND s.state = 'parked') THEN 'held' ELSE run.state END AS state, cause, plans ",
+            "FROM run ",
+            $condition
+        )
+    };
 }
 
 /// How many steps of a run stand where.
@@ -55,8 +67,7 @@ pub async fn get_or_create(
     let stored = fetch_optional!(
         tx,
         Run,
-        "SELECT id, job, cycle, due_at, state, cause, plans FROM run \
-         WHERE job = $1 AND cycle = $2 AND due_at = $3",
+        select!("WHERE job = $1 AND cycle = $2 AND due_at = $3"),
         run.job.clone(),
         run.cycle.clone(),
         run.due_at
@@ -86,14 +97,15 @@ pub async fn reopen(tx: &mut Tx, id: &str) -> Result<(), StorageError> {
     Ok(())
 }
 
+/// Keeps a run to oneself for the rest of the transaction. Whoever locks organizations as well locks them first.
+pub async fn lock(tx: &mut Tx, id: &str) -> Result<(), StorageError> {
+    execute!(tx, "UPDATE run SET plans = plans WHERE id = $1", id);
+    Ok(())
+}
+
 /// One run.
 pub async fn get(tx: &mut Tx, id: &str) -> Result<Option<Run>, StorageError> {
-    Ok(fetch_optional!(
-        tx,
-        Run,
-        "SELECT id, job, cycle, due_at, state, cause, plans FROM run WHERE id = $1",
-        id
-    ))
+    Ok(fetch_optional!(tx, Run, select!("WHERE id = $1"), id))
 }
 
 /// The run of a job at a due instant.
@@ -102,22 +114,12 @@ pub async fn at(
     job: &str,
     due_at: DateTime<Utc>,
 ) -> Result<Option<Run>, StorageError> {
-    Ok(fetch_optional!(
-        tx,
-        Run,
-        "SELECT id, job, cycle, due_at, state, cause, plans FROM run WHERE job = $1 AND due_at = $2",
-        job,
-        due_at
-    ))
+    Ok(fetch_optional!(tx, Run, select!("WHERE job = $1 AND due_at = $2"), job, due_at))
 }
 
 /// All runs, latest due first.
 pub async fn all(tx: &mut Tx) -> Result<Vec<Run>, StorageError> {
-    Ok(fetch_all!(
-        tx,
-        Run,
-        "SELECT id, job, cycle, due_at, state, cause, plans FROM run ORDER BY due_at DESC, id DESC"
-    ))
+    Ok(fetch_all!(tx, Run, select!("ORDER BY due_at DESC, id DESC")))
 }
 
 /// Runs of a job and cycle, oldest due first.
@@ -125,8 +127,7 @@ pub async fn of_cycle(tx: &mut Tx, job: &str, cycle: &str) -> Result<Vec<Run>, S
     Ok(fetch_all!(
         tx,
         Run,
-        "SELECT id, job, cycle, due_at, state, cause, plans FROM run WHERE job = $1 AND cycle = $2 \
-         ORDER BY due_at, id",
+        select!("WHERE job = $1 AND cycle = $2 ORDER BY due_at, id"),
         job,
         cycle
     ))
@@ -219,10 +220,5 @@ pub async fn remove_quiet(tx: &mut Tx, id: &str, first_kind: &str) -> Result<boo
 
 /// Runs that are not done.
 pub async fn unfinished(tx: &mut Tx) -> Result<Vec<Run>, StorageError> {
-    Ok(fetch_all!(
-        tx,
-        Run,
-        "SELECT id, job, cycle, due_at, state, cause, plans FROM run WHERE state <> 'done' \
-         ORDER BY due_at, id"
-    ))
+    Ok(fetch_all!(tx, Run, select!("WHERE run.state <> 'done' ORDER BY due_at, id")))
 }

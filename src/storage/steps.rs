@@ -358,6 +358,49 @@ pub async fn unfinished(tx: &mut Tx, run: &str, kind: &str) -> Result<Vec<Step>,
     ))
 }
 
+/// Steps of a run of one kind.
+pub async fn of_kind(tx: &mut Tx, run: &str, kind: &str) -> Result<Vec<Step>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Step,
+        select!("WHERE run_id = $1 AND kind = $2 ORDER BY ordinal, id"),
+        run,
+        kind
+    ))
+}
+
+/// Is a step of a kind of a run still to be done, or being done?
+pub async fn is_at_work(tx: &mut Tx, run: &str, kind: &str) -> Result<bool, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (String,),
+        "SELECT id FROM step WHERE run_id = $1 AND kind = $2 AND state IN ('ready', 'leased') LIMIT 1",
+        run,
+        kind
+    );
+    Ok(row.is_some())
+}
+
+/// Lets one parked step go again.
+pub async fn let_go(tx: &mut Tx, id: &str, now: DateTime<Utc>) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE step SET state = 'ready', next_at = $2, attempts = 0 WHERE id = $1 AND state = 'parked'",
+        id,
+        now
+    );
+    Ok(())
+}
+
+/// Runs that are held before their invoices are numbered, with what was parked for it.
+pub async fn held(tx: &mut Tx) -> Result<Vec<Step>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Step,
+        select!("WHERE kind = 'brake' AND state = 'parked' ORDER BY run_id, id")
+    ))
+}
+
 /// All parked steps.
 pub async fn parked(tx: &mut Tx) -> Result<Vec<Step>, StorageError> {
     Ok(fetch_all!(tx, Step, select!("WHERE state = 'parked' ORDER BY run_id, rank, ordinal, id")))

@@ -88,6 +88,7 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
     let mut checks = Vec::new();
     checks.extend(chain.finish(&mut tx).await?);
     checks.push(rollups(&mut tx).await?);
+    checks.push(feeds(&mut tx).await?);
     checks.extend(closes.finish());
     checks.push(documents::numbers(&mut tx).await?);
     checks.push(documents::files(app, &mut tx).await?);
@@ -98,6 +99,16 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
     checks.push(alerts::once(&mut tx).await?);
     checks.push(work::audit_trail(&mut tx).await?);
     Ok(checks)
+}
+
+/// Accepted use and what is known of its feeds are the same.
+async fn feeds(tx: &mut crate::storage::Tx) -> Result<Check, ServiceError> {
+    let mut check = Check::new("feeds_counted");
+    check.checked = u64::try_from(usage::count(tx).await?).unwrap_or_default();
+    for (source, events, counted) in crate::storage::feeds::differences(tx).await? {
+        check.problem(format!("source {source:?}: {events} events, but its days say {counted}"));
+    }
+    Ok(check)
 }
 
 /// Accepted use and the roll-ups the close reads are the same.

@@ -2,15 +2,18 @@
 
 mod alerting;
 mod arrivals;
+mod brakes;
 mod buying;
 mod catch_up;
 mod cli;
 mod clocks;
+mod copies;
 mod credit_notes;
 mod dead_provider;
 mod documented;
 mod dunning;
 mod engines_agree;
+mod feeds;
 mod golden;
 mod harness;
 mod history;

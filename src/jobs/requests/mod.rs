@@ -2,6 +2,7 @@
 //!
 //! Each request leaves an audit row in the transaction of what it changes.
 
+mod brakes;
 mod money;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::jobs::plan::{self, DueGroup, ORDINALS_PER_PLAN};
 use crate::jobs::report::{Report, no_run};
 use crate::jobs::runner::{Runner, held_of};
 use crate::jobs::steps::{Range, chunk_step, subject_step};
+pub use brakes::confirm;
 pub use money::{buy, credit, record_refund, record_transfer, void_charge};
 
 use crate::app::App;
@@ -115,12 +117,17 @@ async fn rerun_cycle(
         request.organizations.is_empty() || request.organizations.contains(organization)
     };
     let label = cycle.to_string();
-    let mut touched = std::collections::BTreeSet::new();
+    let (mut touched, mut held) = (std::collections::BTreeSet::new(), Vec::new());
     // Confirmed by the person who asks: any number of missed cycles, but only this one is closed.
     for mut group in plan::due(app, Some(u32::MAX)).await? {
         if group.cycle == label && group.job == request.job {
             group.organizations.retain(wanted);
-            if !group.organizations.is_empty() {
+            if group.organizations.is_empty() {
+                continue;
+            }
+            if let Some(waiting) = held_of(&group) {
+                held.push(waiting);
+            } else {
                 let cause = format!("{}: {}", app.actor, request.reason);
                 touched.extend(plan::plan(app, &group, &cause).await?);
             }
@@ -129,7 +136,7 @@ async fn rerun_cycle(
     let mut tx = app.db.read().await?;
     let known = runs::of_cycle(&mut tx, request.job, &label).await?;
     drop(tx);
-    if known.is_empty() && touched.is_empty() {
+    if known.is_empty() && touched.is_empty() && held.is_empty() {
         return Err(ServiceError::Refused(format!(
             "no organization's cycle {cycle} is over and next to be closed; cycles close oldest first, \
              `job due` shows what is due"
@@ -142,7 +149,7 @@ async fn rerun_cycle(
     for run in touched.clone() {
         runner.work(Some(&run), &mut touched).await?;
     }
-    runner.report(&touched, Vec::new()).await
+    runner.report(&touched, held).await
 }
 
 async fn refuse_unknown(app: &App, request: &Rerun<'_>, cycle: Cycle) -> Result<(), ServiceError> {
@@ -254,6 +261,7 @@ pub async fn retry(
     }
     let refrozen = refreeze_terms(&mut tx, run, organization, now).await?;
     readdress_mails(&mut tx, run, organization).await?;
+    runs::lock(&mut tx, run).await?;
     let parked = steps::unpark(&mut tx, run, organization, now).await?;
     let hurried = steps::hurry(&mut tx, run, organization, now).await?;
     let attempts = match stored.cycle.parse::<Cycle>() {

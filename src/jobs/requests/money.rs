@@ -16,7 +16,7 @@ use crate::payments::GatewayError;
 use crate::services::charging::{self, Transfer};
 use crate::services::consequences::Consequences;
 use crate::services::purchases::{self, Begun, Wanted};
-use crate::services::{ServiceError, credit_notes, refunds};
+use crate::services::{ServiceError, credit_notes, identity, refunds};
 use crate::storage::charges::Charge;
 use crate::storage::purchases as purchases_stored;
 use crate::storage::refunds::{self as refund_rows, Refund};
@@ -31,6 +31,7 @@ pub async fn buy(
     organization: &str,
     wanted: &Wanted,
 ) -> Result<(String, Report), ServiceError> {
+    identity::allow_money(app).await?;
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
     let begun = purchases::begin(app, &mut tx, organization, wanted, false).await?;
@@ -161,6 +162,7 @@ pub async fn void_charge(
     number: &str,
     reason: &str,
 ) -> Result<Report, ServiceError> {
+    identity::allow_money(app).await?;
     let now = app.clock.now();
     let mut tx = app.db.read().await?;
     let (organization, subject) = match invoices::by_number(&mut tx, number).await? {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{StepError, chunk_step, cycle_of, mail_steps, range_of, run_of};
+use super::{StepError, brake, chunk_step, cycle_of, mail_steps, range_of, run_of};
 use crate::app::App;
 use crate::domain::close::{self, CycleInput, CycleOutcome, PaidPurchase};
 use crate::domain::credits::Credits;
@@ -95,18 +95,14 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     };
     let mails = alerts::tell(&mut tx, watch, &seen, now).await?;
     steps::add(&mut tx, &mail_steps(&mails, &step.run_id, step.ordinal, now), now).await?;
-    let invoiced = outcomes.iter().any(|(_, outcome)| outcome.invoice.is_some());
     let closed = outcomes.len();
     write(&mut tx, step, outcomes, now).await?;
     // The next cycle's allowance lets those go on who had run out (S50).
     let chunk = Who::Range(range.first, range.last);
     admission::update(app, &mut tx, chunk, Ended::Leave, now).await?;
     park(&mut tx, step, &poisoned, now).await?;
-    if invoiced {
-        let issue = chunk_step(StepKind::Issue, &step.run_id, &range, step.ordinal, now);
-        steps::add(&mut tx, &[issue], now).await?;
-    }
     steps::finish(&mut tx, step, now).await?;
+    brake::when_closed(&mut tx, &step.run_id, now).await?;
     tx.commit().await?;
     tracing::info!(closed, parked = poisoned.len(), "closed {closed} organizations for {cycle}");
     Ok(())

@@ -29,7 +29,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let cycle = cycle_of(&run)?;
     let range = range_of(step);
     ledger::lock(&mut tx, range.first, range.last).await?;
-    let rows = invoices::drafts(&mut tx, range.first, range.last, cycle).await?;
+    let rows = invoices::released_drafts(&mut tx, &run, range.first, range.last).await?;
     let buyers: HashMap<String, Organization> =
         organizations::range(&mut tx, range.first, range.last)
             .await?

@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod alert;
+pub mod brake;
 pub mod charge;
 pub mod check_method;
 pub mod close;
@@ -25,10 +26,14 @@ use crate::domain::cycle::Cycle;
 use crate::domain::ids;
 use crate::services::ServiceError;
 use crate::services::consequences::Consequences;
+use crate::services::identity;
 use crate::storage::mails::Mail;
 use crate::storage::runs::{self, Run};
 use crate::storage::steps::Step;
 use crate::storage::{StorageError, Tx};
+
+/// How long an effect waits that this home may not cause.
+const REFUSED: Duration = Duration::minutes(10);
 
 /// Why a step is not done, sorted by what happens next.
 #[derive(Debug, thiserror::Error)]
@@ -77,9 +82,22 @@ impl From<ServiceError> for StepError {
 /// Why it is not done; the runner decides what follows.
 pub async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let kind: StepKind = step.kind.parse().map_err(StepError::Park)?;
+    let allowed = match kind {
+        StepKind::Charge | StepKind::Refund => identity::allow_money(app).await,
+        StepKind::Mail | StepKind::Webhook => identity::allow_effects(app),
+        _ => Ok(()),
+    };
+    match allowed {
+        // It waits untouched for the home or the gateway that may.
+        Err(ServiceError::Refused(reason)) => {
+            return Err(StepError::Retry { reason, after: Some(REFUSED) });
+        }
+        allowed => allowed?,
+    }
     match kind {
         StepKind::ImportUsage => import_usage::execute(app, step).await,
         StepKind::Close => close::execute(app, step).await,
+        StepKind::Brake => brake::execute(app, step).await,
         StepKind::Issue => issue::execute(app, step).await,
         StepKind::Render => render::execute(app, step).await,
         StepKind::Charge => charge::execute(app, step).await,

@@ -6,6 +6,7 @@ mod catalog;
 mod close;
 mod credits;
 mod golden;
+mod holding;
 mod home;
 mod hostile;
 mod invoices;

@@ -1,0 +1,36 @@
+//! Letting go what a brake holds: a person has looked, and says why it is right.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::jobs::StepKind;
+use crate::jobs::report::{Report, no_run};
+use crate::jobs::runner::Runner;
+use crate::services::ServiceError;
+use crate::storage::{audit, brakes, runs, steps};
+
+/// Confirms the figures a run is held for, these and no others, and does what then may go.
+///
+/// # Errors
+/// No such run, or it is not held.
+pub async fn confirm(app: &Arc<App>, run: &str, reason: &str) -> Result<Report, ServiceError> {
+    let now = app.clock.now();
+    let mut tx = app.db.write().await?;
+    runs::lock(&mut tx, run).await?;
+    let stored = runs::get(&mut tx, run).await?.ok_or_else(|| no_run(run))?;
+    let looks = steps::of_kind(&mut tx, run, StepKind::Brake.as_str()).await?;
+    let parked = looks.into_iter().find(|look| look.state == "parked");
+    let held = brakes::latest(&mut tx, run).await?.filter(|held| held.confirmed_at.is_none());
+    let (Some(look), Some(held)) = (parked, held) else {
+        return Err(ServiceError::Refused(format!("run {run} is not held")));
+    };
+    brakes::confirm(&mut tx, run, held.ordinal, now).await?;
+    steps::let_go(&mut tx, &look.id, now).await?;
+    let command = format!("run confirm {run}: {}", held.reason);
+    audit::append(&mut tx, now, &app.actor, &command, reason).await?;
+    runs::reopen(&mut tx, &stored.id).await?;
+    tx.commit().await?;
+    Runner::new(app.clone(), CancellationToken::new())?.finish_run(run).await
+}

@@ -1,0 +1,106 @@
+//! Looks at the figures of a whole run before anything of it is numbered: too far from last month, or one
+//! invoice too large, and a person must say that they are right (F61).
+//!
+//! Drafts are private; a number is for good, and what it says can only be corrected by a credit note. So the
+//! run stops here, before numbers, charges and mails. A held run is its parked step: nothing but a confirmation
+//! of exactly these figures, other figures or other limits let it go.
+
+use chrono::{DateTime, Utc};
+
+use super::{Range, StepError, chunk_step, cycle_of, run_of};
+use crate::app::App;
+use crate::domain::brake;
+use crate::jobs::StepKind;
+use crate::jobs::plan::ORDINALS_PER_PLAN;
+use crate::services::ServiceError;
+use crate::storage::runs::Run;
+use crate::storage::steps::{self, Step};
+use crate::storage::{Tx, brakes, invoices, runs};
+
+pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
+    let now = app.clock.now();
+    let limits = app.config.brakes.limits().map_err(StepError::Park)?;
+    let mut tx = app.db.write().await?;
+    steps::hold(&mut tx, step, now + app.lease()).await?;
+    runs::lock(&mut tx, &step.run_id).await?;
+    let run = run_of(&mut tx, step).await?;
+    // A close that goes again meanwhile makes another look when it ends.
+    if steps::is_at_work(&mut tx, &run.id, StepKind::Close.as_str()).await? {
+        steps::finish(&mut tx, step, now).await?;
+        tx.commit().await?;
+        return Ok(());
+    }
+    let lines = brakes::lines(&mut tx, cycle_of(&run)?, run.due_at).await?;
+    let figures = brake::fingerprint(&lines);
+    if let Some(reason) = brake::decide(&limits, &lines)
+        && !brakes::is_confirmed(&mut tx, &run.id, &figures).await?
+    {
+        brakes::hold(&mut tx, &run.id, &figures, &reason, now).await?;
+        let told = format!("{reason}; {}", way_out(&run.id));
+        steps::park(&mut tx, step, &told).await?;
+        tx.commit().await?;
+        tracing::warn!(reason, "held: nothing is numbered until a person confirms the figures");
+        return Ok(());
+    }
+    let drafts: Vec<&str> =
+        lines.iter().filter(|line| line.draft).map(|line| line.organization.as_str()).collect();
+    let issues = issue_steps(app, &run, step, &drafts, now)?;
+    steps::add(&mut tx, &issues, now).await?;
+    steps::finish(&mut tx, step, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// How a held run goes on.
+fn way_out(run: &str) -> String {
+    format!("if that is right: `monthend run confirm {run} --reason …`")
+}
+
+fn issue_steps(
+    app: &App,
+    run: &Run,
+    step: &Step,
+    drafts: &[&str],
+    now: DateTime<Utc>,
+) -> Result<Vec<Step>, StepError> {
+    let job = app.job(&run.job).map_err(|error| StepError::Park(format!("{error:#}")))?;
+    let first = step.ordinal * ORDINALS_PER_PLAN;
+    Ok((first..)
+        .zip(drafts.chunks(job.chunk_organizations.max(1)))
+        .filter_map(|(ordinal, part)| {
+            let range = Range {
+                first: part.first()?,
+                last: part.last()?,
+                organizations: i64::try_from(part.len()).unwrap_or(i64::MAX),
+            };
+            Some(chunk_step(StepKind::Issue, &run.id, &range, ordinal, now))
+        })
+        .collect())
+}
+
+/// Has a run's figures looked at when its last close has ended, in the transaction that ends it. The lock of
+/// the run lets two closes that end at once not both take the other for the last.
+///
+/// # Errors
+/// The database fails.
+pub async fn when_closed(tx: &mut Tx, run: &str, now: DateTime<Utc>) -> Result<(), ServiceError> {
+    runs::lock(tx, run).await?;
+    if steps::is_at_work(tx, run, StepKind::Close.as_str()).await? {
+        return Ok(());
+    }
+    let Some(run) = runs::get(tx, run).await? else { return Ok(()) };
+    let looks = steps::of_kind(tx, &run.id, StepKind::Brake.as_str()).await?;
+    match looks.iter().find(|look| look.state != "done") {
+        // One that is on its way takes the run's lock first, and so sees what is written here.
+        Some(look) if look.state != "parked" => {}
+        Some(look) => steps::let_go(tx, &look.id, now).await?,
+        None if invoices::has_drafts(tx, &run.cycle, run.due_at).await? => {
+            let all = Range { first: "", last: "~", organizations: 0 };
+            let ordinal = i64::try_from(looks.len()).unwrap_or(i64::MAX);
+            let look = chunk_step(StepKind::Brake, &run.id, &all, ordinal, now);
+            steps::add(tx, &[look], now).await?;
+        }
+        None => {}
+    }
+    Ok(())
+}

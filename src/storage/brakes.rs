@@ -1,0 +1,139 @@
+//! Runs that are held before their invoices are numbered, and the figures a person confirmed.
+
+use chrono::{DateTime, Utc};
+
+use super::db::{execute, fetch_all, fetch_optional};
+use super::{StorageError, Tx, parsed};
+use crate::domain::brake::Line;
+use crate::domain::cycle::Cycle;
+use crate::domain::money::Money;
+
+/// A run that was held.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Brake {
+    /// Which of the run's.
+    pub ordinal: i64,
+    /// Names the figures it was held for.
+    pub figures: String,
+    /// Why.
+    pub reason: String,
+    /// When a person let exactly these figures go.
+    pub confirmed_at: Option<DateTime<Utc>>,
+}
+
+/// What a run was held for last.
+pub async fn latest(tx: &mut Tx, run: &str) -> Result<Option<Brake>, StorageError> {
+    Ok(fetch_optional!(
+        tx,
+        Brake,
+        "SELECT ordinal, figures, reason, confirmed_at FROM brake WHERE run_id = $1 \
+         ORDER BY ordinal DESC LIMIT 1",
+        run
+    ))
+}
+
+/// Were exactly these figures of a run confirmed?
+pub async fn is_confirmed(tx: &mut Tx, run: &str, figures: &str) -> Result<bool, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (i64,),
+        "SELECT ordinal FROM brake WHERE run_id = $1 AND figures = $2 AND confirmed_at IS NOT NULL LIMIT 1",
+        run,
+        figures
+    );
+    Ok(row.is_some())
+}
+
+/// Holds a run, unless it is held for the same already.
+pub async fn hold(
+    tx: &mut Tx,
+    run: &str,
+    figures: &str,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    let latest = latest(tx, run).await?;
+    let same = |brake: &Brake| {
+        brake.confirmed_at.is_none() && (&*brake.figures, &*brake.reason) == (figures, reason)
+    };
+    if latest.as_ref().is_some_and(same) {
+        return Ok(());
+    }
+    execute!(
+        tx,
+        "INSERT INTO brake (run_id, ordinal, figures, reason, held_at) VALUES ($1, $2, $3, $4, $5)",
+        run,
+        latest.map_or(1, |brake| brake.ordinal + 1),
+        figures,
+        reason,
+        now
+    );
+    Ok(())
+}
+
+/// Notes that a person let the figures go.
+pub async fn confirm(
+    tx: &mut Tx,
+    run: &str,
+    ordinal: i64,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE brake SET confirmed_at = $3 WHERE run_id = $1 AND ordinal = $2",
+        run,
+        ordinal,
+        now
+    );
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    organization: String,
+    currency: Option<String>,
+    amount_due: Option<i64>,
+    status: Option<String>,
+    currency_before: Option<String>,
+    amount_before: Option<i64>,
+}
+
+/// The closed organizations of a run, in order, with this cycle's invoice and the one of the cycle before.
+pub async fn lines(
+    tx: &mut Tx,
+    cycle: Cycle,
+    due_at: DateTime<Utc>,
+) -> Result<Vec<Line>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        Row,
+        "SELECT c.organization, i.currency, i.amount_due, i.status, p.currency AS currency_before, \
+         p.amount_due AS amount_before FROM billing_cycle c \
+         LEFT JOIN invoice i ON i.organization = c.organization AND i.cycle = c.cycle \
+         LEFT JOIN invoice p ON p.organization = c.organization AND p.cycle = $3 \
+         WHERE c.cycle = $1 AND c.due_at = $2 AND c.state = 'closed' ORDER BY c.organization",
+        cycle.to_string(),
+        due_at,
+        cycle.previous().to_string()
+    );
+    rows.into_iter().map(Row::into_domain).collect()
+}
+
+impl Row {
+    fn into_domain(self) -> Result<Line, StorageError> {
+        let name = self.organization.clone();
+        let money = |currency: Option<String>, minor: Option<i64>| match (currency, minor) {
+            (Some(currency), Some(minor)) => {
+                let currency = parsed("invoice", "currency", &name, &currency)?;
+                Ok::<_, StorageError>(Some(Money::from_minor(minor, currency)))
+            }
+            _ => Ok(None),
+        };
+        Ok(Line {
+            now: money(self.currency, self.amount_due)?,
+            draft: self.status.as_deref() == Some("draft"),
+            before: money(self.currency_before, self.amount_before)?,
+            organization: self.organization,
+        })
+    }
+}
