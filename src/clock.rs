@@ -6,6 +6,11 @@ use chrono::{DateTime, SubsecRound, Utc};
 pub trait Clock: Send + Sync {
     /// Now, truncated to microseconds: both databases keep exactly that.
     fn now(&self) -> DateTime<Utc>;
+
+    /// Is it the machine's clock, which must agree with the database's?
+    fn is_real(&self) -> bool {
+        false
+    }
 }
 
 /// The machine's clock.
@@ -16,6 +21,10 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
     fn now(&self) -> DateTime<Utc> {
         Utc::now().trunc_subsecs(6)
+    }
+
+    fn is_real(&self) -> bool {
+        true
     }
 }
 

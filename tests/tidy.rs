@@ -128,3 +128,43 @@ fn statements_use_no_clock_and_no_json_of_the_engine() {
         }
     }
 }
+
+// F28: a transaction that reads first and writes later cannot meet another writer half-way: every transaction begins
+// in one file, and those that write begin at once.
+#[test]
+fn transactions_begin_in_one_file_and_write_at_once() {
+    let home = root().join("src/storage/db.rs");
+    for file in sources(&root().join("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let begins = ["BEGIN", ".begin(", ".begin_with(", ".acquire(", "SAVEPOINT"];
+        let found = begins.iter().filter(|word| text.contains(*word)).collect::<Vec<_>>();
+        // Permits of the mailer and of the HTTP door are no connections.
+        let permits = file.ends_with("mail/smtp.rs") || file.ends_with("http/mod.rs");
+        let other = permits && found == [&".acquire("];
+        assert!(found.is_empty() || other || file == home, "{}: {found:?}", file.display());
+    }
+    let text = fs::read_to_string(&home).unwrap();
+    assert!(text.contains("Tx::Sqlite(writer.begin_with(\"BEGIN IMMEDIATE\").await?)"));
+    assert!(!text.contains("writer.begin()"), "a writer begins at once");
+    // Readers cannot write at all.
+    assert!(text.contains(".read_only(true)"));
+}
+
+// F54: no float is anywhere near money or credits: not in a type, not in a cast, not in a parse.
+#[test]
+fn no_float_comes_near_money() {
+    for folder in ["domain", "storage", "services", "jobs", "intake", "payments", "verify"] {
+        for file in sources(&root().join("src").join(folder)) {
+            let text = fs::read_to_string(&file).unwrap();
+            for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+                let float = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                let float = float
+                    .into_iter()
+                    .any(|word| ["f32", "f64", "to_f64", "from_f64"].contains(&word));
+                // The one reader that meets them refuses them.
+                let float = float && !line.contains("fn visit_f64<E: de::Error>(self, _: f64)");
+                assert!(!float, "{}: {line}", file.display());
+            }
+        }
+    }
+}

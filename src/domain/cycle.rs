@@ -288,6 +288,114 @@ mod tests {
         );
     }
 
+    // F40, F41: against a naive walk over the hours around each midnight: a month starts at the first instant
+    // whose local time has reached it. `MONTHEND_ALL_MONTHS=1` walks every zone × 816 months, some minutes
+    // unoptimized; an ordinary run every 23rd month.
+    #[test]
+    fn starts_agree_with_a_naive_walk() {
+        let step = if std::env::var_os("MONTHEND_ALL_MONTHS").is_some() { 1 } else { 23 };
+        let (mut missing, mut walked) = (0, 0);
+        for zone in chrono_tz::TZ_VARIANTS {
+            let local = |at: DateTime<Utc>| at.with_timezone(&zone).naive_local();
+            let mut cycle = Cycle::new(1970, 1).unwrap();
+            while cycle.year() <= 2037 {
+                let midnight = cycle.first_day().and_time(chrono::NaiveTime::MIN);
+                let start = cycle.bounds(zone).starts_at;
+                assert!(local(start) >= midnight, "{zone} {cycle}: {start}");
+                assert!(local(start - Duration::seconds(1)) < midnight, "{zone} {cycle}: {start}");
+                let mut walk = midnight.and_utc() - Duration::hours(26);
+                while walk < start {
+                    assert!(local(walk) < midnight, "{zone} {cycle}: {walk} is earlier");
+                    walk += Duration::minutes(15);
+                }
+                missing += u32::from(local(start) > midnight);
+                walked += 1;
+                cycle = cycle.plus(step);
+            }
+        }
+        let months: usize = (816_i32 / step + i32::from(816 % step > 0)).try_into().unwrap();
+        assert!(chrono_tz::TZ_VARIANTS.len() >= 590);
+        assert_eq!(walked, chrono_tz::TZ_VARIANTS.len() * months);
+        assert!(step > 1 || missing >= 300, "{missing} midnights that do not exist");
+    }
+
+    // F42: every month of 1970–2100 by the rule of the calendar, half-open in UTC.
+    #[test]
+    fn every_month_has_the_days_of_the_calendar() {
+        let mut before = Cycle::new(1970, 1).unwrap().bounds(Tz::UTC).starts_at;
+        for year in 1970..=2100 {
+            let is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+            for month in 1..=12_u32 {
+                let days = match month {
+                    2 => 28 + u32::from(is_leap),
+                    4 | 6 | 9 | 11 => 30,
+                    _ => 31,
+                };
+                let cycle = Cycle::new(year, month).unwrap();
+                let bounds = cycle.bounds(Tz::UTC);
+                assert_eq!((cycle.days(), bounds.starts_at), (days, before), "{cycle}");
+                assert_eq!(
+                    bounds.ends_at - bounds.starts_at,
+                    Duration::days(days.into()),
+                    "{cycle}"
+                );
+                before = bounds.ends_at;
+            }
+        }
+    }
+
+    // F44: 64 boundary cases: eight instants around a month in eight zones, two of which have no midnight then or
+    // two of them. Half-open: the first instant is in, the last is not.
+    #[test]
+    fn instants_on_the_boundary_belong_to_one_month() {
+        let zones = [
+            ("UTC", "2020-11"),
+            ("America/Havana", "2020-11"),
+            ("America/Asuncion", "2017-10"),
+            ("Pacific/Kiritimati", "2026-02"),
+            ("Pacific/Pago_Pago", "2026-02"),
+            ("Asia/Kolkata", "2024-02"),
+            ("America/St_Johns", "2026-12"),
+            ("Australia/Lord_Howe", "2026-01"),
+        ];
+        let micro = Duration::microseconds(1);
+        let mut cases = 0;
+        for (zone, month) in zones {
+            let (zone, month): (Tz, Cycle) = (zone.parse().unwrap(), month.parse().unwrap());
+            let Bounds { starts_at, ends_at } = month.bounds(zone);
+            for (at, expected) in [
+                (starts_at - Duration::hours(1), month.previous()),
+                (starts_at - micro, month.previous()),
+                (starts_at, month),
+                (starts_at + micro, month),
+                (ends_at - Duration::hours(1), month),
+                (ends_at - micro, month),
+                (ends_at, month.next()),
+                (ends_at + micro, month.next()),
+            ] {
+                assert_eq!(Cycle::of_instant(at, zone), expected, "{zone} {at}");
+                cases += 1;
+            }
+        }
+        assert_eq!(cases, 64);
+    }
+
+    // F43: from each month of 1970–2100, by every number of months up to ten years: as counted one by one.
+    #[test]
+    fn terms_are_counted_month_by_month() {
+        for year in 1970..=2100 {
+            for month in 1..=12 {
+                let first = Cycle::new(year, month).unwrap();
+                let (mut y, mut m) = (year, month);
+                for months in 0..=120 {
+                    let last = first.plus(months);
+                    assert_eq!((last.year(), last.month(), last.since(first)), (y, m, months));
+                    (y, m) = if m == 12 { (y + 1, 1) } else { (y, m + 1) };
+                }
+            }
+        }
+    }
+
     // F43: terms count cycles, not days.
     #[test]
     fn terms_count_cycles() {

@@ -111,6 +111,30 @@ impl<'de> Deserialize<'de> for Currency {
 }
 
 /// An amount in the minor unit of its currency: 12.30 USD is 1230.
+///
+/// Money and [`Credits`](super::credits::Credits) are two types; nothing turns one into the other by itself:
+///
+/// ```
+/// use monthend::domain::{credits::Credits, money::{Currency, Money}};
+/// let (money, credits) = (Money::from_minor(1, Currency::USD), Credits::from_nano(1));
+/// assert!(money.plus(money).is_ok() && credits.plus(credits).is_ok());
+/// ```
+///
+/// ```compile_fail,E0308
+/// use monthend::domain::{credits::Credits, money::{Currency, Money}};
+/// let (money, credits) = (Money::from_minor(1, Currency::USD), Credits::from_nano(1));
+/// let _ = money.plus(credits);
+/// ```
+///
+/// ```compile_fail,E0277
+/// use monthend::domain::{credits::Credits, money::{Currency, Money}};
+/// let money: Money = Credits::from_nano(1).into();
+/// ```
+///
+/// ```compile_fail,E0369
+/// use monthend::domain::money::{Currency, Money};
+/// let _ = Money::from_minor(1, Currency::USD) + Money::from_minor(1, Currency::USD);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Money {
     minor: i64,
@@ -265,6 +289,27 @@ mod tests {
             let money = Money::parse(text, code.parse().unwrap()).unwrap();
             assert_eq!((money.minor(), money.amount_text().as_str()), (minor, text));
         }
+    }
+
+    // F51: every code of the list, at the edges of what an amount can be.
+    #[test]
+    fn every_currency_reads_what_it_writes() {
+        let mut seen = std::collections::BTreeSet::new();
+        for (list, decimals) in [(EXPONENT_0, 0), (EXPONENT_2, 2), (EXPONENT_3, 3)] {
+            for code in list.split_ascii_whitespace() {
+                assert!(seen.insert(code), "{code} is listed twice");
+                let currency: Currency = code.parse().unwrap();
+                assert_eq!(currency.exponent(), decimals, "{code}");
+                for minor in [0, 1, -1, 99, 100, 999, 1_000, -12_345, i64::MAX, i64::MIN + 1] {
+                    let money = Money::from_minor(minor, currency);
+                    let text = money.amount_text();
+                    assert_eq!(Money::parse(&text, currency), Ok(money), "{text} {code}");
+                    let shown = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+                    assert_eq!(u32::try_from(shown), Ok(decimals), "{text} {code}");
+                }
+            }
+        }
+        assert!(seen.len() > 150, "{} currencies", seen.len());
     }
 
     #[test]

@@ -198,6 +198,63 @@ mod tests {
         assert_eq!(tax(sum, decimal::parse("7.7").unwrap()).unwrap().minor(), 77);
     }
 
+    // F50: every half of two currencies between −100 and 100 minor units, against integers alone.
+    #[test]
+    fn every_half_goes_to_the_even_neighbour() {
+        for (code, decimals) in [("USD", 2), ("JPY", 0), ("KWD", 3)] {
+            for twice in -200..=200_i64 {
+                let down = twice.div_euclid(2);
+                let expected = if twice % 2 == 0 || down % 2 == 0 { down } else { down + 1 };
+                let exact = Decimal::new(twice * 5, decimals + 1);
+                let rounded = minor_units(exact, code.parse().unwrap()).unwrap().minor();
+                assert_eq!(rounded, expected, "{exact} {code}");
+            }
+        }
+    }
+
+    // F49: many splits, each by largest remainder with ties by place, against exact integers.
+    // `MONTHEND_SPLITS=10000000` is the nightly number.
+    #[test]
+    fn many_splits_are_by_largest_remainder() {
+        let asked = std::env::var("MONTHEND_SPLITS").ok();
+        let count: u64 = asked.map_or(20_000, |text| text.parse().unwrap());
+        let mut state = 1_u64;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            state >> 20
+        };
+        for _ in 0..count {
+            let total = i64::try_from(next() % 2_000_001).unwrap() - 1_000_000;
+            let weights: Vec<u64> = (0..=next() % 7).map(|_| next() % 1_000).collect();
+            let sum: u64 = weights.iter().sum();
+            let Ok(parts) = split(total, &weights) else {
+                assert_eq!(sum, 0);
+                continue;
+            };
+            assert_eq!(parts.iter().sum::<i64>(), total, "{total} by {weights:?}");
+            // What a part got above its floor is one unit or nothing, and who got it had no smaller remainder
+            // than who did not, ties by place.
+            let whole = |weight: &u64| total.unsigned_abs() * weight;
+            let cells: Vec<(u64, bool)> = parts
+                .iter()
+                .zip(&weights)
+                .map(|(part, weight)| {
+                    let more = part.unsigned_abs() - whole(weight) / sum;
+                    assert!(more <= 1, "{total} by {weights:?}: {parts:?}");
+                    (whole(weight) % sum, more == 1)
+                })
+                .collect();
+            for (place, (rest, got)) in cells.iter().enumerate() {
+                for (other, other_got) in &cells[place + 1..] {
+                    let fair = if rest >= other { *got || !other_got } else { !got || *other_got };
+                    assert!(fair, "{total} by {weights:?}: {parts:?}");
+                }
+            }
+        }
+    }
+
     proptest! {
         // F49: splits sum to the whole, and no part is off by one unit or more.
         #[test]

@@ -159,3 +159,15 @@ impl FromStr for StepKind {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::StepKind;
+    use crate::storage::steps::KNOWN_KINDS;
+
+    // F33: exactly what this program can do is claimed by it.
+    #[test]
+    fn every_kind_is_claimed_and_no_other() {
+        assert_eq!(format!(",{},", StepKind::ALL.map(StepKind::as_str).join(",")), KNOWN_KINDS);
+    }
+}

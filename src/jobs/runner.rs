@@ -15,9 +15,10 @@ use super::steps::{self as step_kinds, Range, StepError, chunk_step};
 use super::{StepKind, names};
 use crate::app::{App, random_id};
 use crate::documents::files::sweep_temporaries;
+use crate::services::clocks::ClockCheck;
 use crate::services::{ServiceError, doctor};
 use crate::storage::steps::{self, Among, Claim, Step};
-use crate::storage::{StorageError, Tx, cycles, meta, organizations, runs};
+use crate::storage::{StorageError, Tx, cycles, meta, migrations, organizations, runs};
 
 /// Effects of one kind done at the same time; the lease covers them all.
 const EFFECTS_AT_ONCE: i64 = 8;
@@ -41,6 +42,7 @@ pub struct Runner {
     last: StepKind,
     /// When it last found no step that another worker left behind, in microseconds.
     none_abandoned_at: AtomicI64,
+    clocks: ClockCheck,
 }
 
 impl Runner {
@@ -51,7 +53,8 @@ impl Runner {
     pub fn new(app: Arc<App>, stop: CancellationToken) -> Result<Self, ServiceError> {
         let owner = random_id("own").map_err(|error| ServiceError::Refused(error.to_string()))?;
         let none_abandoned_at = AtomicI64::new(0);
-        Ok(Self { app, owner, stop, last: StepKind::Webhook, none_abandoned_at })
+        let clocks = ClockCheck::default();
+        Ok(Self { app, owner, stop, last: StepKind::Webhook, none_abandoned_at, clocks })
     }
 
     /// The same runner for steps up to and including a kind: to rehearse or measure a part of the night.
@@ -90,6 +93,7 @@ impl Runner {
     /// Refuses a database that could lose a committed fact, and removes what a crash left half written.
     async fn tidy(&self) -> Result<(), ServiceError> {
         doctor::refuse_weak_settings(&self.app.db).await?;
+        migrations::refuse_newer(&mut self.app.db.read().await?).await?;
         let yesterday = self.app.clock.now() - Duration::days(1);
         if let Err(error) = sweep_temporaries(&self.app.documents(), yesterday) {
             tracing::warn!(%error, "temporary files cannot be removed");
@@ -150,6 +154,7 @@ impl Runner {
                 }
             }
             tx.commit().await?;
+            self.app.db.checkpoint().await?;
         }
         Ok(worked)
     }
@@ -166,8 +171,10 @@ impl Runner {
     /// What is to be done next. What a dead worker left behind comes first, however much waits before it:
     /// so it is begun again as soon as its lease is over.
     async fn claim(&self, run: Option<&str>) -> Result<Vec<Step>, ServiceError> {
+        self.clocks.refuse_far_clock(&self.app).await?;
         let now = self.app.clock.now();
         let mut tx = self.app.db.write().await?;
+        migrations::refuse_newer(&mut tx).await?;
         let mut claimed = Vec::new();
         let last = self.none_abandoned_at.load(Ordering::Relaxed);
         if u128::from(now.timestamp_micros().abs_diff(last)) >= LOOKS_EVERY.as_micros() {

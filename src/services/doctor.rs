@@ -4,10 +4,14 @@ use anyhow::{Context, Result, bail};
 
 use super::ServiceError;
 use super::catalogs::History;
+use super::clocks::ClockCheck;
 use crate::app::{App, Options};
 use crate::config::Mode;
 use crate::jobs::plan::CLOCK_SLACK;
 use crate::storage::{Db, StorageError, Tx, cycles, meta, settings, steps};
+
+/// From here on the write-ahead log of an embedded database is a trouble (F29).
+const LARGEST_LOG_MIB: u64 = 1_024;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,12 +102,24 @@ async fn database(app: &App) -> Result<String> {
     if !weak.is_empty() {
         bail!("a committed fact could be lost: {}", weak.join("; "));
     }
-    let said: Vec<String> =
+    let mut said: Vec<String> =
         settings.iter().map(|setting| format!("{} {}", setting.name, setting.value)).collect();
+    if let Some(log) = settings::write_ahead_log(&mut tx).await? {
+        let mebibytes = std::fs::metadata(&log).map_or(0, |log| log.len()) >> 20;
+        if mebibytes >= LARGEST_LOG_MIB {
+            bail!(
+                "the write-ahead log {} has {mebibytes} MiB: a reader that never ends, such as a shell or a copy \
+                 in progress, keeps it from being put away; end it",
+                log.display()
+            );
+        }
+        said.push(format!("write-ahead log {mebibytes} MiB"));
+    }
     Ok(format!("{}, schema current, {}", app.db.engine(), said.join(", ")))
 }
 
 async fn clock(app: &App) -> Result<String> {
+    ClockCheck::default().refuse_far_clock(app).await?;
     let mut tx = app.db.read().await?;
     let now = app.clock.now();
     match meta::high_water(&mut tx).await? {

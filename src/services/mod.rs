@@ -7,6 +7,7 @@ pub mod admission;
 pub mod alerts;
 pub mod catalogs;
 pub mod charging;
+pub mod clocks;
 pub mod consequences;
 pub mod contacts;
 pub mod credit_notes;

@@ -1,5 +1,9 @@
 //! Settings of the engine without which a committed fact could be lost.
 
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+
 use super::db::fetch_one;
 use super::{StorageError, Tx};
 
@@ -50,5 +54,28 @@ pub async fn read(tx: &mut Tx) -> Result<Vec<Setting>, StorageError> {
                 },
             ])
         }
+    }
+}
+
+/// What a server's own clock says, the one place where it is asked; none: the database is on this machine.
+pub async fn server_clock(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageError> {
+    match tx {
+        Tx::Sqlite(_) => Ok(None),
+        Tx::Postgres(_) => {
+            let (at,) = fetch_one!(tx, (DateTime<Utc>,), "SELECT clock_timestamp()");
+            Ok(Some(at))
+        }
+    }
+}
+
+/// The write-ahead log beside an embedded database; none on a server.
+pub async fn write_ahead_log(tx: &mut Tx) -> Result<Option<PathBuf>, StorageError> {
+    match tx {
+        Tx::Sqlite(_) => {
+            let file = "SELECT file FROM pragma_database_list WHERE name = 'main'";
+            let (file,) = fetch_one!(tx, (String,), file);
+            Ok(Some(PathBuf::from(format!("{file}-wal"))))
+        }
+        Tx::Postgres(_) => Ok(None),
     }
 }

@@ -70,6 +70,10 @@ pub async fn add(tx: &mut Tx, steps: &[Step], now: DateTime<Utc>) -> Result<(), 
     Ok(())
 }
 
+/// Kinds of steps this program can do, between commas. What a newer program wrote is left to it (F33).
+pub const KNOWN_KINDS: &str = ",import_usage,close,issue,render,document,admission,alert,expiry_notice,\
+    recharge,retry_payment,check_method,charge,refund,mail,webhook,";
+
 /// What a claim writes and asks for.
 #[derive(Debug, Clone)]
 pub struct Claim<'a> {
@@ -107,6 +111,7 @@ macro_rules! claim {
             "state IN ('ready', 'leased') ",
             "AND ((state = 'ready' AND next_at <= $2) OR (state = 'leased' AND lease_until <= $2)) ",
             "AND rank = $4 AND ($6 = '' OR run_id = $6) AND ($7 = '' OR state = $7) ",
+            "AND REPLACE($8, ',' || kind || ',', '') <> $8 ",
             "ORDER BY rank, ordinal, id LIMIT $5 ",
             $skip,
             ") RETURNING id, run_id, kind, rank, ordinal, organization, first_organization, ",
@@ -138,6 +143,7 @@ pub async fn claim_among(
         "SELECT s.rank FROM step s WHERE s.state IN ('ready', 'leased') \
          AND ((s.state = 'ready' AND s.next_at <= $1) OR (s.state = 'leased' AND s.lease_until <= $1)) \
          AND s.rank BETWEEN $2 AND $3 AND ($4 = '' OR s.run_id = $4) AND ($5 = '' OR s.state = $5) \
+         AND REPLACE($6, ',' || s.kind || ',', '') <> $6 \
          AND (s.kind <> 'close' OR NOT EXISTS (SELECT 1 FROM step i WHERE i.state IN ('ready', 'leased') \
          AND i.kind = 'import_usage' AND (i.state = 'leased' OR i.next_at <= $1))) \
          ORDER BY s.rank, s.ordinal, s.id LIMIT 1",
@@ -145,7 +151,8 @@ pub async fn claim_among(
         claim.min_rank,
         claim.max_rank,
         claim.run.unwrap_or_default(),
-        state
+        state,
+        KNOWN_KINDS
     ) else {
         return Ok(Vec::new());
     };
@@ -163,7 +170,8 @@ pub async fn claim_among(
         rank,
         claim.limit,
         claim.run.unwrap_or_default(),
-        state
+        state,
+        KNOWN_KINDS
     );
     steps.sort_by(|a, b| (a.rank, a.ordinal, &a.id).cmp(&(b.rank, b.ordinal, &b.id)));
     Ok(steps)
@@ -417,13 +425,15 @@ pub async fn unfinished_subjects(tx: &mut Tx, kind: &str) -> Result<Vec<String>,
     Ok(rows.into_iter().map(|(subject,)| subject).collect())
 }
 
-/// When the first step that waits may go, or the first lease is over; this may lie in the past.
+/// When the first step that waits may go, or the first lease is over; this may lie in the past. What this program
+/// cannot do is left out.
 pub async fn next_at(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageError> {
     let (at,) = fetch_one!(
         tx,
         (Option<DateTime<Utc>>,),
         "SELECT MIN(CASE WHEN state = 'ready' THEN next_at ELSE lease_until END) FROM step \
-         WHERE state IN ('ready', 'leased')"
+         WHERE state IN ('ready', 'leased') AND REPLACE($1, ',' || kind || ',', '') <> $1",
+        KNOWN_KINDS
     );
     Ok(at)
 }

@@ -22,6 +22,7 @@ mod inbox;
 mod late_usage;
 mod leases;
 mod model;
+mod modes;
 mod money_histories;
 mod outcomes;
 mod pausing;

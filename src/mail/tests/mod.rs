@@ -1,6 +1,7 @@
 //! Tests of the room as a whole: the words of mails, their bytes, and their way to a server.
 
 mod delivery;
+mod encryption;
 mod hostile;
 mod letters;
 mod notices;

@@ -46,12 +46,54 @@ impl Place {
         Self { address: beside(&server, &name), made: Some((server, name)) }
     }
 
-    /// Removes what [`Self::new`] made.
+    /// Removes what [`Self::new`] and [`Self::keep`] made.
     pub async fn remove(&self) {
-        let Some((server, name)) = &self.made else { return };
+        let Some((_, name)) = &self.made else { return };
+        self.ask(&[
+            format!("DROP DATABASE {name} WITH (FORCE)"),
+            format!("DROP DATABASE IF EXISTS {name}_kept WITH (FORCE)"),
+        ])
+        .await;
+    }
+
+    /// Keeps a copy of a database that nobody has open.
+    pub async fn keep(&self) {
+        match (&self.made, self.address.strip_prefix("sqlite:")) {
+            (Some((_, name)), _) => {
+                self.ask(&[format!("CREATE DATABASE {name}_kept TEMPLATE {name}")]).await;
+            }
+            (None, Some(file)) => drop(std::fs::copy(file, format!("{file}.kept")).unwrap()),
+            (None, None) => unreachable!("a database is a file or was made"),
+        }
+    }
+
+    /// Puts the copy in the place of the database, which nobody has open.
+    pub async fn bring_back(&self) {
+        match (&self.made, self.address.strip_prefix("sqlite:")) {
+            (Some((_, name)), _) => {
+                self.ask(&[
+                    format!("DROP DATABASE {name} WITH (FORCE)"),
+                    format!("CREATE DATABASE {name} TEMPLATE {name}_kept"),
+                ])
+                .await;
+            }
+            (None, Some(file)) => {
+                for beside in ["-wal", "-shm"] {
+                    let _ = std::fs::remove_file(format!("{file}{beside}"));
+                }
+                std::fs::copy(format!("{file}.kept"), file).unwrap();
+            }
+            (None, None) => unreachable!("a database is a file or was made"),
+        }
+    }
+
+    async fn ask(&self, statements: &[String]) {
+        let Some((server, _)) = &self.made else { return };
         let mut connection = PgConnection::connect(server).await.unwrap();
-        let statement = format!("DROP DATABASE {name} WITH (FORCE)");
-        sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+        for statement in statements {
+            let statement = sqlx::query(AssertSqlSafe(statement.clone()));
+            statement.execute(&mut connection).await.unwrap();
+        }
         connection.close().await.unwrap();
     }
 }

@@ -135,6 +135,20 @@ impl World {
         *self.app.write().unwrap() = app;
     }
 
+    /// Keeps a copy of the database as it is now.
+    pub async fn keep_a_copy(&self) {
+        self.app().db.close().await;
+        self.place.keep().await;
+        *self.app.write().unwrap() = self.another_app().await;
+    }
+
+    /// The database is lost; the copy takes its place. Documents, mails and the provider's books stay.
+    pub async fn restore_the_copy(&self) {
+        self.app().db.close().await;
+        self.place.bring_back().await;
+        *self.app.write().unwrap() = self.another_app().await;
+    }
+
     /// Replaces parts of the catalog, from now on.
     pub async fn change_catalog(&self, edits: &[(&str, &str)]) {
         let file = self.home.path().join("catalog.toml");
