@@ -25,6 +25,7 @@ mod model;
 mod modes;
 mod money_histories;
 mod outcomes;
+mod passing_faults;
 mod pausing;
 mod paying;
 mod prices;
