@@ -254,11 +254,13 @@ pub struct Runner {
     pub workers: u16,
     /// Seconds between two looks at what is due.
     pub heartbeat_s: u16,
+    /// Charges, and mails, a worker does side by side. 1: everything strictly one after the other.
+    pub effects_at_once: u16,
 }
 
 impl Default for Runner {
     fn default() -> Self {
-        Self { workers: 2, heartbeat_s: 30 }
+        Self { workers: 2, heartbeat_s: 30, effects_at_once: 8 }
     }
 }
 
@@ -341,6 +343,10 @@ impl Config {
         }
         if !(1..=3600).contains(&self.runner.heartbeat_s) {
             return Some(("runner.heartbeat_s", "must be from 1 to 3600".to_owned()));
+        }
+        // The lease covers them all.
+        if !(1..=8).contains(&self.runner.effects_at_once) {
+            return Some(("runner.effects_at_once", "must be from 1 to 8".to_owned()));
         }
         if let Some(problem) = self.payments.problem() {
             return Some(problem);
