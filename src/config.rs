@@ -263,11 +263,13 @@ pub struct Runner {
     pub heartbeat_s: u16,
     /// Seconds a claimed step is left to its worker after its last sign of life.
     pub lease_s: u16,
+    /// Charges, and mails, a worker does side by side. 1: everything strictly one after the other.
+    pub effects_at_once: u16,
 }
 
 impl Default for Runner {
     fn default() -> Self {
-        Self { workers: 2, heartbeat_s: 30, lease_s: 60 }
+        Self { workers: 2, heartbeat_s: 30, lease_s: 60, effects_at_once: 8 }
     }
 }
 
@@ -353,6 +355,10 @@ impl Config {
         }
         if !(2..=3600).contains(&self.runner.lease_s) {
             return Some(("runner.lease_s", "must be from 2 to 3600".to_owned()));
+        }
+        // The lease covers them all.
+        if !(1..=8).contains(&self.runner.effects_at_once) {
+            return Some(("runner.effects_at_once", "must be from 1 to 8".to_owned()));
         }
         if let Some(problem) = self.payments.problem().or_else(|| self.brakes.problem()) {
             return Some(problem);

@@ -20,8 +20,6 @@ use crate::services::{ServiceError, doctor};
 use crate::storage::steps::{self, Among, Claim, Step};
 use crate::storage::{StorageError, Tx, cycles, meta, migrations, organizations, runs};
 
-/// Effects of one kind done at the same time; the lease covers them all.
-const EFFECTS_AT_ONCE: i64 = 8;
 /// How often a lease is renewed while its step is at work: so many times before it would be over.
 const SIGNS_OF_LIFE: u32 = 3;
 /// How often a busy worker looks for steps whose worker is gone, before all others; and an idle one at most for
@@ -86,8 +84,23 @@ impl Runner {
         let mut tx = self.app.db.read().await?;
         touched.extend(steps::waiting_runs(&mut tx).await?);
         touched.extend(steps::held(&mut tx).await?.into_iter().map(|step| step.run_id));
+        let ended = runs::ended(&mut tx).await?;
         drop(tx);
+        self.end(&ended).await?;
         self.report(&touched, held).await
+    }
+
+    /// Runs whose last step was ended by hand, or by a worker that was stopped before it said so, end too.
+    async fn end(&self, ended: &[String]) -> Result<(), ServiceError> {
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.app.db.write().await?;
+        for run in ended {
+            runs::refresh(&mut tx, run, self.app.clock.now()).await?;
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Refuses a database that could lose a committed fact, and removes what a crash left half written.
@@ -145,7 +158,8 @@ impl Runner {
                 done.map_err(|error| ServiceError::Refused(error.to_string()))??;
             }
         }
-        if worked > 0 {
+        // A run that was asked for by name was opened for it: it ends, even if there was nothing to do.
+        if worked > 0 || run.is_some() {
             let mut tx = self.app.db.write().await?;
             for run in touched.iter() {
                 let counts = runs::refresh(&mut tx, run, self.app.clock.now()).await?;
@@ -214,10 +228,12 @@ impl Runner {
         let mut claimed = steps::claim_among(tx, &claim, among).await?;
         if claimed.is_empty() && self.app.identity.refusal().is_none() {
             // Charges and mails side by side: a provider that is down keeps no mail waiting (F73).
+            let at_once = i64::from(self.app.config.runner.effects_at_once);
             for kind in StepKind::EFFECTS {
-                if kind.rank() <= self.last.rank() {
+                let alone = at_once == 1 && !claimed.is_empty();
+                if kind.rank() <= self.last.rank() && !alone {
                     (claim.min_rank, claim.max_rank) = (kind.rank(), kind.rank());
-                    claim.limit = EFFECTS_AT_ONCE;
+                    claim.limit = at_once;
                     claimed.extend(steps::claim_among(tx, &claim, among).await?);
                 }
             }

@@ -155,7 +155,7 @@ fn fonts(app: &App) -> Result<String> {
     ] {
         let mut document = crate::documents::sample::sample_document();
         sample.clone_into(&mut document.header.buyer.name);
-        if !renderer.render(&document).context("a sample invoice")?.missing.is_empty() {
+        if !renderer.invoice(&document).context("a sample invoice")?.missing.is_empty() {
             lacking.push(script);
         }
     }

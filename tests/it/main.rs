@@ -34,7 +34,11 @@ mod readiness;
 mod real_input;
 mod recharge;
 mod repairs;
+mod run_states;
 mod scenarios;
+mod simulated;
+#[path = "../simulation/mod.rs"]
+mod simulation;
 mod standing;
 mod starter;
 mod stripe;

@@ -110,6 +110,31 @@ pub struct RenderedPdf {
     pub pages: u32,
 }
 
+/// Draws documents: a [`Renderer`], or what a rehearsal of very many months puts in its place.
+pub trait Draws: Send + Sync {
+    /// One invoice.
+    ///
+    /// # Errors
+    /// It cannot be drawn.
+    fn invoice(&self, document: &InvoiceDocument) -> Result<RenderedPdf, PdfError>;
+
+    /// One receipt or credit note.
+    ///
+    /// # Errors
+    /// It cannot be drawn.
+    fn document(&self, document: &Document) -> Result<RenderedPdf, PdfError>;
+}
+
+impl Draws for Renderer {
+    fn invoice(&self, document: &InvoiceDocument) -> Result<RenderedPdf, PdfError> {
+        self.render(document)
+    }
+
+    fn document(&self, document: &Document) -> Result<RenderedPdf, PdfError> {
+        self.render_document(document)
+    }
+}
+
 /// Renders documents. Made once for a batch; many threads can use it.
 pub struct Renderer {
     shaping: Shaping,

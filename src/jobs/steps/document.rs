@@ -68,7 +68,7 @@ async fn render(
     let park = |problem: String| StepError::Park(format!("document {}: {problem}", row.number));
     let renderer = app.renderer().map_err(|error| StepError::Park(format!("{error:#}")))?;
     let copy = document.clone();
-    let pdf = tokio::task::spawn_blocking(move || renderer.render_document(&copy))
+    let pdf = tokio::task::spawn_blocking(move || renderer.document(&copy))
         .await
         .map_err(|error| park(error.to_string()))?
         .map_err(|error| park(error.to_string()))?;

@@ -8,7 +8,7 @@ use super::{Range, StepError, cycle_of, mail_steps, range_of, run_of, subject_st
 use crate::app::App;
 use crate::documents::csv::render_csv;
 use crate::documents::files::store_batch;
-use crate::documents::pdf::Renderer;
+use crate::documents::pdf::Draws;
 use crate::domain::cycle::Cycle;
 use crate::domain::dunning::NoMethod;
 use crate::domain::ids;
@@ -106,7 +106,7 @@ fn refuse_other_bytes(made: &[Made], stored: &[Artifact]) -> Result<(), StepErro
 
 /// Renders on all cores; the bytes do not depend on which one.
 async fn render_all(
-    renderer: &Arc<Renderer>,
+    renderer: &Arc<dyn Draws>,
     cycle: Cycle,
     rows: Vec<DocumentRow>,
 ) -> Result<Vec<Made>, StepError> {
@@ -118,7 +118,7 @@ async fn render_all(
         let part: Vec<DocumentRow> = rows.by_ref().take(share).collect();
         let renderer = renderer.clone();
         tasks.push(tokio::task::spawn_blocking(move || {
-            part.iter().map(|row| render_one(&renderer, cycle, row)).collect::<Vec<_>>()
+            part.iter().map(|row| render_one(renderer.as_ref(), cycle, row)).collect::<Vec<_>>()
         }));
     }
     let mut made = Vec::new();
@@ -134,7 +134,7 @@ async fn render_all(
 }
 
 fn render_one(
-    renderer: &Renderer,
+    renderer: &dyn Draws,
     cycle: Cycle,
     row: &DocumentRow,
 ) -> Result<[Made; 2], StepError> {
@@ -143,7 +143,7 @@ fn render_one(
     };
     let document = row.document().map_err(|error| park(error.to_string()))?;
     let number = &document.header.number;
-    let pdf = renderer.render(&document).map_err(|error| park(error.to_string()))?;
+    let pdf = renderer.invoice(&document).map_err(|error| park(error.to_string()))?;
     if !pdf.missing.is_empty() {
         let missing: String = pdf.missing.iter().collect();
         tracing::warn!(

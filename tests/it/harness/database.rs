@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, FromRow, Row};
 
 use super::Engine;
 
-const SERVER: &str = "MONTHEND_TEST_POSTGRES";
+pub const SERVER: &str = "MONTHEND_TEST_POSTGRES";
 
 /// Where one test's facts are.
 pub struct Place {
@@ -99,7 +99,7 @@ impl Place {
 }
 
 /// The address of another database of a server.
-fn beside(server: &str, name: &str) -> String {
+pub fn beside(server: &str, name: &str) -> String {
     let (address, options) = server.split_once('?').unwrap_or((server, ""));
     let scheme = address.find("://").map_or(0, |at| at + 3);
     let base = match address[scheme..].find('/') {

@@ -88,7 +88,13 @@ impl Scripted {
 
     /// From now on every question is answered with the truth.
     pub fn be_honest(&self) {
-        self.books().honest = true;
+        self.set_honest(true);
+    }
+
+    /// Is every question answered with the truth? Gives what was so before. Who looks on an honest provider
+    /// changes nothing.
+    pub fn set_honest(&self, honest: bool) -> bool {
+        std::mem::replace(&mut self.books().honest, honest)
     }
 
     /// All money that moved for an organization.
@@ -210,18 +216,20 @@ impl Scripted {
         self.live_on(&mut books, &request.key);
         let honest = books.honest;
         let Some(known) = books.known.get_mut(&request.key) else { return Ok(None) };
-        let asked_at = *known.asked_at.get_or_insert(now);
-        match known.script.look_ups {
-            LookUps::FailFor(minutes) if !honest && now - asked_at < Duration::minutes(minutes) => {
-                return Err(GatewayError::Unclear("the line is dead".to_owned()));
-            }
-            LookUps::LagOnce if !honest && !known.lagged && known.word.is_some() => {
-                known.lagged = true;
-                if now - known.acted_at < Duration::hours(1) {
-                    return Ok(None);
+        if !honest {
+            let asked_at = *known.asked_at.get_or_insert(now);
+            match known.script.look_ups {
+                LookUps::FailFor(minutes) if now - asked_at < Duration::minutes(minutes) => {
+                    return Err(GatewayError::Unclear("the line is dead".to_owned()));
                 }
+                LookUps::LagOnce if !known.lagged && known.word.is_some() => {
+                    known.lagged = true;
+                    if now - known.acted_at < Duration::hours(1) {
+                        return Ok(None);
+                    }
+                }
+                _ => {}
             }
-            _ => {}
         }
         match &known.word {
             None => Ok(None),
