@@ -63,6 +63,8 @@ impl Db {
             // Rows come from a thread of their own: fewer, larger hand-overs.
             .row_buffer_size(1_024)
             .pragma("trusted_schema", "OFF")
+            // REPLACE asks the triggers that refuse deletions only with this.
+            .pragma("recursive_triggers", "ON")
             .pragma("cache_size", "-65536")
             .optimize_on_close(false, None);
         let writer = SqlitePoolOptions::new()

@@ -3,7 +3,10 @@
 //! One portable set and a small one per engine share one version order. A database that a newer
 //! program has migrated is refused: an older one must not write to it.
 
-use sqlx::migrate::{Migration, Migrator};
+use std::collections::BTreeMap;
+
+use sqlx::migrate::{MigrateError, Migration, Migrator};
+use sqlx::postgres::PgPool;
 
 use super::{Db, StorageError};
 
@@ -13,14 +16,70 @@ static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
 
 /// Applies what is missing. Each migration is one transaction: a kill leaves it done or undone.
 ///
+/// A role that may not change the schema, such as the application's, applies nothing: to it a database
+/// that lacks something is refused.
+///
 /// # Errors
-/// The schema was changed by hand or by a newer program, or the engine refuses.
+/// The schema was changed by hand or by a newer program, it is not the role's to change, or the engine
+/// refuses.
 pub async fn migrate(db: &Db) -> Result<(), StorageError> {
     match db {
         Db::Sqlite { writer, .. } => merged(&SQLITE).run(writer).await?,
-        Db::Postgres(pool) => merged(&POSTGRES).run(pool).await?,
+        Db::Postgres(pool) => {
+            let migrator = merged(&POSTGRES);
+            let (role, may_create): (String, bool) = sqlx::query_as(
+                "SELECT CAST(current_user AS TEXT), COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE)",
+            )
+            .fetch_one(pool)
+            .await?;
+            if !may_create {
+                return refuse_pending(pool, &migrator, &role).await;
+            }
+            migrator.run(pool).await?;
+            // Tables may be new: roles that were given the application's rights get theirs.
+            sqlx::query("SELECT renew_application_grants()").execute(pool).await?;
+        }
     }
     Ok(())
+}
+
+/// Nothing is missing, and nothing is there that this program does not know.
+async fn refuse_pending(pool: &PgPool, known: &Migrator, role: &str) -> Result<(), StorageError> {
+    let (there,): (bool,) = sqlx::query_as(
+        "SELECT COALESCE(has_table_privilege(to_regclass('_sqlx_migrations'), 'SELECT'), FALSE)",
+    )
+    .fetch_one(pool)
+    .await?;
+    let mut applied: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
+    if there {
+        let rows: Vec<(i64, Vec<u8>, bool)> =
+            sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations")
+                .fetch_all(pool)
+                .await?;
+        for (version, checksum, success) in rows {
+            if !success {
+                return Err(MigrateError::Dirty(version).into());
+            }
+            applied.insert(version, checksum);
+        }
+    }
+    for migration in known.iter() {
+        match applied.remove(&migration.version) {
+            Some(checksum) if checksum == migration.checksum.as_ref() => {}
+            Some(_) => return Err(MigrateError::VersionMismatch(migration.version).into()),
+            None => {
+                return Err(StorageError::Refused(format!(
+                    "the database lacks migration {} ({}), and the role {role} may not change the schema: run \
+                     `monthend doctor` once with the owner's address, see OPERATIONS.md, PostgreSQL",
+                    migration.version, migration.description
+                )));
+            }
+        }
+    }
+    match applied.into_keys().next() {
+        Some(version) => Err(MigrateError::VersionMissing(version).into()),
+        None => Ok(()),
+    }
 }
 
 fn merged(engine: &Migrator) -> Migrator {
