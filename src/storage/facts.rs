@@ -105,6 +105,16 @@ pub async fn versions(tx: &mut Tx) -> Result<Vec<Version>, StorageError> {
     ))
 }
 
+/// What SQLite finds in its own file: pages, and indexes that say other than their rows. A statement that is
+/// answered by an index alone would never see it. Empty on PostgreSQL, which keeps checksums of its own.
+pub async fn unsound(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
+    if matches!(tx, Tx::Postgres(_)) {
+        return Ok(Vec::new());
+    }
+    let rows = fetch_all!(tx, (String,), "PRAGMA integrity_check");
+    Ok(rows.into_iter().map(|(found,)| found).filter(|found| found != "ok").collect())
+}
+
 /// Rows without the row they belong to, or with another instant or amount than it: none, ever.
 pub async fn disagreeing(tx: &mut Tx) -> Result<Vec<(String, String)>, StorageError> {
     Ok(fetch_all!(

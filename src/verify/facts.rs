@@ -250,6 +250,16 @@ impl Checks {
     }
 }
 
+/// The file itself: a row that an index contradicts is found by no statement.
+pub(super) async fn storage(tx: &mut Tx) -> Result<Check, ServiceError> {
+    let mut check = Check::new("storage_sound");
+    check.checked = 1;
+    for found in facts::unsound(tx).await? {
+        check.problem(found);
+    }
+    Ok(check)
+}
+
 /// A grant's id is a hash of what it is and why: an allowance, a welcome, a purchase, the n-th by hand.
 fn derived(organization: &str, grant: &Grant, causes: &[String]) -> bool {
     let cycle = grant.cycle.to_string();

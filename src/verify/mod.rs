@@ -97,6 +97,7 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
     checks.push(documents::files(app, &mut tx).await?);
     checks.extend(money.finish());
     checks.push(facts.finish(&mut tx, &people).await?);
+    checks.push(facts::storage(&mut tx).await?);
     checks.push(work::runs(&mut tx).await?);
     checks.push(work::mails(&mut tx).await?);
     checks.push(admission::told(&mut tx).await?);
