@@ -13,6 +13,7 @@ use serde::Deserialize;
 pub use payments::{Gateway, Payments};
 
 use crate::domain::alert::Rule;
+use crate::domain::secret::Secret;
 use crate::domain::text;
 use crate::intake::toml_lines::{key_of, line_of};
 
@@ -48,9 +49,9 @@ impl Mode {
 pub struct Config {
     /// Test or live.
     pub mode: Mode,
-    /// `postgres://…`; without it, `monthend.db` in the home folder.
+    /// `postgres://…`, which may hold a password; without it, `monthend.db` in the home folder.
     #[serde(default)]
-    pub database: Option<String>,
+    pub database: Option<Secret>,
     /// Who sells: printed on every document.
     pub seller: Seller,
     /// Numbers and terms of invoices.
@@ -370,7 +371,7 @@ impl Config {
             return Some(problem);
         }
         match &self.database {
-            Some(address) if !is_postgres(address) => Some((
+            Some(address) if !is_postgres(address.expose()) => Some((
                 "database",
                 "must begin with postgres:// or be left out for SQLite".to_owned(),
             )),

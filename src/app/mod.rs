@@ -75,7 +75,7 @@ pub fn database_address(options: &Options, config: &Config) -> String {
     options
         .database
         .clone()
-        .or_else(|| config.database.clone())
+        .or_else(|| config.database.as_ref().map(|address| address.expose().to_owned()))
         .unwrap_or_else(|| sqlite_address(&options.home))
 }
 

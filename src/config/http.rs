@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::domain::secret::Secret;
 use crate::domain::webhook::Event;
 
 /// What `serve` answers to others.
@@ -25,8 +26,8 @@ pub struct Http {
 pub struct Webhook {
     /// Its name in lists and logs; unsent messages keep it when the address changes.
     pub name: String,
-    /// Its address; https, or http on this machine.
-    pub url: String,
+    /// Its address, which may hold a token; https, or http on this machine.
+    pub url: Secret,
     /// A file of secrets (`whsec_…`), one a line; each signs.
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
@@ -57,7 +58,7 @@ impl Webhook {
             return Some(("webhooks.name", problem.to_owned()));
         }
         let name = &self.name;
-        if !is_safe(&self.url) {
+        if !is_safe(self.url.expose()) {
             let problem = format!("of {name} must begin with https://, or http:// on this machine");
             return Some(("webhooks.url", problem));
         }

@@ -64,3 +64,21 @@ fn alert_rules_are_checked() {
     let marks = "[expiry_notices]\ndays = [0]\n";
     assert!(parse(marks).unwrap_err().to_string().contains("expiry_notices.days: must be days"));
 }
+
+// F88: the address of the database and those of endpoints were plain text to `{:?}`.
+#[test]
+fn debug_of_a_configuration_shows_no_secret() {
+    let text = format!(
+        "{}\n[[webhooks]]\nname = \"a\"\nurl = \"https://h.example/x?token=canary-of-a-hook\"\n\
+         secret_env = \"MONTHEND_X\"\n",
+        STARTER.replacen(
+            "mode = \"test\"",
+            "mode = \"test\"\ndatabase = \"postgres://u:canary-db-password@h/d\"",
+            1
+        )
+    );
+    let config = Config::parse("monthend.toml", &text).unwrap();
+    assert!(config.database.is_some() && config.webhooks.len() == 1);
+    let shown = format!("{config:?} {config:#?}");
+    assert!(shown.contains("***") && !shown.contains("canary"), "{shown}");
+}

@@ -8,7 +8,7 @@ use super::clocks::ClockCheck;
 use crate::app::{App, Options};
 use crate::config::Mode;
 use crate::jobs::plan::CLOCK_SLACK;
-use crate::storage::{Db, StorageError, Tx, cycles, meta, settings, steps};
+use crate::storage::{Db, StorageError, Tx, cycles, meta, rights, settings, steps};
 
 /// From here on the write-ahead log of an embedded database is a trouble (F29).
 const LARGEST_LOG_MIB: u64 = 1_024;
@@ -42,6 +42,7 @@ pub async fn examine(options: Options) -> Vec<Finding> {
     note("configuration", Ok(configuration(&app)));
     note("database", database(&app).await);
     note("deployment", identity(&app));
+    note("rights", history_rights(&app).await);
     note("clock", clock(&app).await);
     note("catalog", catalog(&app).await);
     note(
@@ -116,6 +117,20 @@ async fn database(app: &App) -> Result<String> {
         said.push(format!("write-ahead log {mebibytes} MiB"));
     }
     Ok(format!("{}, schema current, {}", app.db.engine(), said.join(", ")))
+}
+
+/// Whether the role at work could change history is said, not refused: a small deployment has one role.
+async fn history_rights(app: &App) -> Result<String> {
+    let mut tx = app.db.read().await?;
+    Ok(match rights::role(&mut tx).await? {
+        None => "triggers refuse changes of history; SQLite has no roles".to_owned(),
+        Some(role) if role.may_change_history => format!(
+            "role {} could change history, only triggers refuse it; OPERATIONS.md, PostgreSQL, tells how to work \
+             as a role that cannot",
+            role.name
+        ),
+        Some(role) => format!("role {} can add to history, not change it", role.name),
+    })
 }
 
 async fn clock(app: &App) -> Result<String> {

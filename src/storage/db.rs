@@ -66,6 +66,8 @@ impl Db {
             // Rows come from a thread of their own: fewer, larger hand-overs.
             .row_buffer_size(1_024)
             .pragma("trusted_schema", "OFF")
+            // REPLACE asks the triggers that refuse deletions only with this.
+            .pragma("recursive_triggers", "ON")
             .pragma("cache_size", "-65536")
             // A write-ahead log that a long reader made grow shrinks again once it starts over (F29).
             .pragma("journal_size_limit", "67108864")

@@ -3,7 +3,10 @@
 //! One portable set and a small one per engine share one version order. A database that a newer
 //! program has migrated is refused: an older one must not write to it.
 
-use sqlx::migrate::{Migration, Migrator};
+use std::collections::BTreeMap;
+
+use sqlx::migrate::{MigrateError, Migration, Migrator};
+use sqlx::postgres::PgPool;
 
 use super::db::{fetch_all, fetch_one};
 use super::{Db, StorageError, Tx};
@@ -14,8 +17,12 @@ static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
 
 /// Applies what is missing. Each migration is one transaction: a kill leaves it done or undone.
 ///
+/// A role that may not change the schema, such as the application's, applies nothing: to it a database
+/// that lacks something is refused.
+///
 /// # Errors
-/// The schema was changed by hand or by a newer program, or the engine refuses.
+/// The schema was changed by hand or by a newer program, it is not the role's to change, or the engine
+/// refuses.
 pub async fn migrate(db: &Db) -> Result<(), StorageError> {
     match db {
         Db::Sqlite { writer, .. } => merged(&SQLITE).run(writer).await?,
@@ -23,9 +30,20 @@ pub async fn migrate(db: &Db) -> Result<(), StorageError> {
             let all = merged(&POSTGRES);
             // The driver's lock belongs to a session, which a pooler in transaction mode hands to others: it is
             // taken only where something is to be changed (F32).
-            if !is_current(db, &all).await? {
-                all.run(pool).await?;
+            if is_current(db, &all).await? {
+                return Ok(());
             }
+            let (role, may_create): (String, bool) = sqlx::query_as(
+                "SELECT CAST(current_user AS TEXT), COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE)",
+            )
+            .fetch_one(pool)
+            .await?;
+            if !may_create {
+                return refuse_pending(pool, &all, &role).await;
+            }
+            all.run(pool).await?;
+            // Tables may be new: roles that were given the application's rights get theirs.
+            sqlx::query("SELECT renew_application_grants()").execute(pool).await?;
         }
     }
     Ok(())
@@ -75,6 +93,45 @@ pub async fn refuse_newer(tx: &mut Tx) -> Result<(), StorageError> {
              more work: end it and start the new one"
         ))),
         _ => Ok(()),
+    }
+}
+
+/// Nothing is missing, and nothing is there that this program does not know.
+async fn refuse_pending(pool: &PgPool, known: &Migrator, role: &str) -> Result<(), StorageError> {
+    let (there,): (bool,) = sqlx::query_as(
+        "SELECT COALESCE(has_table_privilege(to_regclass('_sqlx_migrations'), 'SELECT'), FALSE)",
+    )
+    .fetch_one(pool)
+    .await?;
+    let mut applied: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
+    if there {
+        let rows: Vec<(i64, Vec<u8>, bool)> =
+            sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations")
+                .fetch_all(pool)
+                .await?;
+        for (version, checksum, success) in rows {
+            if !success {
+                return Err(MigrateError::Dirty(version).into());
+            }
+            applied.insert(version, checksum);
+        }
+    }
+    for migration in known.iter() {
+        match applied.remove(&migration.version) {
+            Some(checksum) if checksum == migration.checksum.as_ref() => {}
+            Some(_) => return Err(MigrateError::VersionMismatch(migration.version).into()),
+            None => {
+                return Err(StorageError::Refused(format!(
+                    "the database lacks migration {} ({}), and the role {role} may not change the schema: run \
+                     `monthend doctor` once with the owner's address, see OPERATIONS.md, PostgreSQL",
+                    migration.version, migration.description
+                )));
+            }
+        }
+    }
+    match applied.into_keys().next() {
+        Some(version) => Err(MigrateError::VersionMissing(version).into()),
+        None => Ok(()),
     }
 }
 

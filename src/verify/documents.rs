@@ -48,7 +48,8 @@ pub(super) async fn files(app: &App, tx: &mut Tx) -> Result<Check, ServiceError>
         for artifact in artifacts::of_invoice(tx, &organization, &id).await? {
             let path = app.documents().join(&artifact.path);
             let bytes = std::fs::read(&path).unwrap_or_default();
-            check.count(ids::sha256_hex(&bytes) == artifact.sha256, || {
+            let whole = i64::try_from(bytes.len()) == Ok(artifact.length);
+            check.count(whole && ids::sha256_hex(&bytes) == artifact.sha256, || {
                 format!("{} is missing or was altered", artifact.path)
             });
             if artifact.kind == "csv" {

@@ -8,12 +8,13 @@ mod alerts;
 mod chain;
 mod closes;
 mod documents;
+mod facts;
 mod money;
 mod work;
 
 use crate::app::App;
 use crate::services::ServiceError;
-use crate::storage::{organizations, usage};
+use crate::storage::{audit, organizations, usage};
 
 /// One invariant and whether it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,10 +80,13 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
     let mut chain = chain::Checks::new();
     let mut closes = closes::Checks::new();
     let mut money = money::Checks::new();
+    let mut facts = facts::Checks::new();
+    let people = audit::all(&mut tx).await?;
     for stored in &all {
         chain.organization(&mut tx, stored).await?;
         closes.organization(&mut tx, stored).await?;
         money.organization(app, &mut tx, stored).await?;
+        facts.organization(&mut tx, stored, &people).await?;
     }
     money.all(&mut tx).await?;
     let mut checks = Vec::new();
@@ -93,6 +97,8 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
     checks.push(documents::numbers(&mut tx).await?);
     checks.push(documents::files(app, &mut tx).await?);
     checks.extend(money.finish());
+    checks.push(facts.finish(&mut tx, &people).await?);
+    checks.push(facts::storage(&mut tx).await?);
     checks.push(work::runs(&mut tx).await?);
     checks.push(work::mails(&mut tx).await?);
     checks.push(admission::told(&mut tx).await?);

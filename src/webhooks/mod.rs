@@ -15,6 +15,7 @@ use chrono::{DateTime, Duration, Utc};
 pub use send::SendError;
 pub use sign::{Key, signature};
 
+use crate::domain::secret::Secret;
 use crate::domain::webhook::Event;
 
 /// Where webhooks go.
@@ -23,7 +24,7 @@ pub struct Endpoint {
     /// Its name, in rows and logs; the address may hold a token of its own.
     pub name: String,
     /// Its address.
-    pub url: String,
+    pub url: Secret,
     /// What signs; several while a secret is being replaced.
     pub keys: Vec<Key>,
     /// What it wants to hear of.

@@ -59,7 +59,7 @@ pub(super) async fn send(
     let name = endpoint.name.as_str();
     let timestamp = now.timestamp();
     let request = client
-        .post(&endpoint.url)
+        .post(endpoint.url.expose())
         .header("content-type", "application/json")
         .header("webhook-id", message.id)
         .header("webhook-timestamp", timestamp.to_string())

@@ -14,6 +14,7 @@ mod documented;
 mod dunning;
 mod engines_agree;
 mod feeds;
+mod flips;
 mod golden;
 mod harness;
 mod history;
@@ -35,6 +36,7 @@ mod real_input;
 mod recharge;
 mod repairs;
 mod run_states;
+mod rights;
 mod scenarios;
 mod simulated;
 #[path = "../simulation/mod.rs"]

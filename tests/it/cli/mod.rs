@@ -2,6 +2,7 @@
 
 mod bad_config;
 mod bad_rows;
+mod canaries;
 mod catalog;
 mod close;
 mod credits;

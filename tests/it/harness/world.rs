@@ -121,6 +121,20 @@ impl World {
         *self.app.write().unwrap() = app;
     }
 
+    /// The address of the database for another role, whose password is `app`.
+    pub fn address_as(&self, role: &str) -> String {
+        let address = &self.place.address;
+        let (scheme, rest) = address.split_once("://").unwrap();
+        let host = rest.split_once('@').map_or(rest, |(_, host)| host);
+        format!("{scheme}://{role}:app@{host}")
+    }
+
+    /// From now on the program works as another role; the owner's connections stay open.
+    pub async fn work_as(&self, role: &str) {
+        let app = open(self.home.path(), &self.address_as(role), self.clock.clone()).await;
+        *self.app.write().unwrap() = app;
+    }
+
     /// The process ends, and a new one starts with an edited `monthend.toml`.
     pub async fn restart(&self, edits: &[(&str, &str)]) {
         let file = self.home.path().join("monthend.toml");

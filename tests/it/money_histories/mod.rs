@@ -9,7 +9,7 @@
 
 mod acts;
 mod model;
-mod random;
+pub mod random;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

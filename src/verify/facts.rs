@@ -1,0 +1,303 @@
+//! Rows against what other rows say of the same fact: instants of the ledger, frozen texts, derived ids, the
+//! audit trail. What a hash or a close that is done again covers is not repeated here.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Timelike as _, Utc};
+
+use super::Check;
+use crate::domain::document::Document;
+use crate::domain::grant::Grant;
+use crate::domain::ids;
+use crate::domain::invoice::InvoiceStatus;
+use crate::domain::ledger::{Account, LedgerTransaction, Unit};
+use crate::services::ServiceError;
+use crate::storage::audit::AuditRow;
+use crate::storage::invoices::payment_status as status;
+use crate::storage::organizations::Stored;
+use crate::storage::{Tx, charges, cycles, documents, facts, grants, invoices, ledger, purchases};
+
+type Chain = HashMap<String, LedgerTransaction>;
+
+pub(super) struct Checks {
+    rows: Check,
+}
+
+impl Checks {
+    pub(super) fn new() -> Self {
+        Self { rows: Check::new("rows_agree") }
+    }
+
+    pub(super) async fn organization(
+        &mut self,
+        tx: &mut Tx,
+        stored: &Stored,
+        people: &[AuditRow],
+    ) -> Result<(), ServiceError> {
+        let id = stored.organization.id.as_str();
+        let chain: Chain =
+            ledger::chain(tx, id).await?.into_iter().map(|t| (t.key.clone(), t)).collect();
+        let filed = facts::filed(tx, id).await?;
+        self.grants(tx, stored, people, &chain).await?;
+        self.cycles(tx, stored, &chain).await?;
+        for row in &filed {
+            self.invoice(id, row)?;
+        }
+        self.documents(tx, id, &filed, &chain).await?;
+        for row in &filed {
+            self.payments(tx, stored, &row.id, &chain).await?;
+        }
+        Ok(())
+    }
+
+    async fn grants(
+        &mut self,
+        tx: &mut Tx,
+        stored: &Stored,
+        people: &[AuditRow],
+        chain: &Chain,
+    ) -> Result<(), ServiceError> {
+        let id = stored.organization.id.as_str();
+        let reasons: HashMap<String, Option<String>> =
+            facts::reasons(tx, id).await?.into_iter().collect();
+        let all = grants::all(tx, id).await?;
+        let mut causes: Vec<String> =
+            purchases::all(tx, id).await?.into_iter().map(|purchase| purchase.id).collect();
+        causes.extend((0..=all.len()).map(|ordinal| ordinal.to_string()));
+        for grant in all.iter().map(|open| &open.grant) {
+            let name = grant.id.as_str();
+            let posted = chain.get(&format!("grant:{name}")).is_some_and(|t| {
+                t.kind == "grant" && t.cycle == grant.cycle && t.effective_at == grant.granted_at
+            });
+            let ends = grant.last_cycle.map(|last| last.bounds(stored.organization.zone).ends_at);
+            let ends = match (ends, grant.expires_at) {
+                (None, None) => true,
+                (Some(rule), Some(at)) => near(rule, at),
+                _ => false,
+            };
+            let ending = format!(": {name}");
+            let asked = people.iter().find(|row| row.command.ends_with(&ending));
+            let why = reasons.get(name).and_then(Option::as_ref) == asked.map(|row| &row.reason);
+            self.rows.count(posted && ends && why && derived(id, grant, &causes), || {
+                format!(
+                    "organization {id}, grant {name}: its source, cycle, dates or reason are not what was granted"
+                )
+            });
+        }
+        Ok(())
+    }
+
+    async fn cycles(
+        &mut self,
+        tx: &mut Tx,
+        stored: &Stored,
+        chain: &Chain,
+    ) -> Result<(), ServiceError> {
+        let id = stored.organization.id.as_str();
+        let closed_at: HashMap<String, DateTime<Utc>> =
+            facts::closed_at(tx, id).await?.into_iter().collect();
+        for row in cycles::all(tx, id).await? {
+            let label = row.open.cycle;
+            let rule = label.bounds(stored.organization.zone);
+            let bounds = near(rule.starts_at, row.open.bounds.starts_at)
+                && near(rule.ends_at, row.open.bounds.ends_at)
+                && row.due_at == cycles::due_at(&row.open);
+            let posted = chain.get(&format!("close:{label}"));
+            let closed = posted.is_none_or(|posted| {
+                closed_at.get(&label.to_string()) == Some(&posted.recorded_at)
+            });
+            self.rows.count(bounds && closed, || {
+                format!(
+                    "organization {id}, {label}: its bounds, due or closing instant were altered"
+                )
+            });
+        }
+        Ok(())
+    }
+
+    fn invoice(&mut self, id: &str, row: &facts::Filed) -> Result<(), ServiceError> {
+        let (header, draft) = row.parts()?;
+        let filed = numbered(&row.series, row.series_number) == row.number
+            && header.number == row.number
+            && header.issued_on == row.issued_on
+            && draft.cycle.to_string() == row.cycle
+            && draft.currency.to_string() == row.currency
+            && draft.organization == id
+            && invoices::cycle_invoice_id(id, draft.cycle, draft.ends_at) == row.id;
+        let words: &[&str] = match row.status.parse() {
+            Ok(InvoiceStatus::Settled) => &[status::PAID, status::NOT_REQUIRED, status::CREDITED],
+            Ok(_) => &[
+                status::DUE,
+                status::PROCESSING,
+                status::DECLINED,
+                status::NEEDS_ACTION,
+                status::PENDING,
+                status::PAST_DUE,
+                status::UNKNOWN,
+            ],
+            Err(_) => &[],
+        };
+        let stands = words.contains(&row.payment_status.as_str());
+        self.rows.count(filed && stands, || {
+            format!("organization {id}, invoice {}: its row and its document differ", row.number)
+        });
+        Ok(())
+    }
+
+    async fn documents(
+        &mut self,
+        tx: &mut Tx,
+        id: &str,
+        filed: &[facts::Filed],
+        chain: &Chain,
+    ) -> Result<(), ServiceError> {
+        let all = documents::of_organization(tx, id).await?;
+        for row in &all {
+            let document = row.document()?;
+            let head = document.head();
+            let about = match &document {
+                Document::Receipt(receipt) => {
+                    let derived = ids::derived("rct", row.issued_at, &[id, &receipt.purchase]);
+                    row.subject == "purchase"
+                        && row.subject_id == receipt.purchase
+                        && meaning(&derived) == meaning(&row.id)
+                        && same(row, id, &receipt.organization, receipt.cycle)
+                        && amounts(row, [receipt.subtotal, receipt.tax, receipt.total])
+                }
+                Document::CreditNote(note) => {
+                    let invoice = filed.iter().find(|filed| filed.number == note.corrects);
+                    let receipt = all.iter().find(|other| other.number == note.corrects);
+                    let subject = invoice
+                        .map(|found| ("invoice", &found.id))
+                        .or(receipt.map(|found| ("purchase", &found.subject_id)));
+                    subject == Some((row.subject.as_str(), &row.subject_id))
+                        && chain.contains_key(&format!("credit_note:{}", row.id))
+                        && same(row, id, &note.organization, note.cycle)
+                        && amounts(row, [note.subtotal, note.tax, note.total])
+                }
+            };
+            let filed = numbered(&row.series, row.series_number) == row.number
+                && head.number == row.number
+                && head.issued_on == row.issued_on
+                && document.kind() == row.kind;
+            self.rows.count(about && filed, || {
+                format!("organization {id}, {}: its row and its document differ", row.number)
+            });
+        }
+        Ok(())
+    }
+
+    async fn payments(
+        &mut self,
+        tx: &mut Tx,
+        stored: &Stored,
+        invoice: &str,
+        chain: &Chain,
+    ) -> Result<(), ServiceError> {
+        let id = stored.organization.id.as_str();
+        for payment in charges::payments(tx, id, invoice).await? {
+            let posted = chain.get(&format!("payment:{}", payment.id));
+            let taken: Vec<_> = charges::of_subject(tx, id, invoice).await?;
+            let charge = taken
+                .iter()
+                .find(|charge| charge.provider_id.as_deref() == Some(payment.reference.as_str()));
+            let agrees = posted.is_some_and(|posted| {
+                let cash = posted.entries.iter().any(|entry| {
+                    entry.account == Account::Cash
+                        && entry.amount == payment.amount
+                        && matches!(entry.unit, Unit::Money(unit) if unit.to_string() == payment.currency)
+                });
+                let at = posted.recorded_at;
+                let by = match (payment.method.as_str(), charge) {
+                    ("charge", Some(charge)) => {
+                        payment.id == ids::derived("pay", at, &[id, &charge.id])
+                            && payment.received_on
+                                == at.with_timezone(&stored.organization.zone).date_naive()
+                    }
+                    ("transfer", None) => {
+                        payment.id == ids::derived("pay", at, &[id, invoice, &payment.reference])
+                    }
+                    _ => false,
+                };
+                cash && by
+            });
+            self.rows.count(agrees, || {
+                format!("organization {id}, payment {}: it and the ledger differ", payment.id)
+            });
+        }
+        Ok(())
+    }
+
+    /// What is about all organizations at once.
+    pub(super) async fn finish(
+        mut self,
+        tx: &mut Tx,
+        people: &[AuditRow],
+    ) -> Result<Check, ServiceError> {
+        for row in facts::versions(tx).await? {
+            let command = format!("catalog apply: version {}", row.version);
+            let applied =
+                people.iter().any(|one| one.command == command && one.at == row.effective_at);
+            let intact = ids::sha256_hex(row.content.as_bytes()) == row.content_hash;
+            self.rows.count(applied && intact && row.recorded_at == row.effective_at, || {
+                format!("catalog version {}: altered after it was applied", row.version)
+            });
+        }
+        for (organization, what) in facts::disagreeing(tx).await? {
+            self.rows.problem(format!("organization {organization}: {what}"));
+        }
+        Ok(self.rows)
+    }
+}
+
+/// The file itself: a row that an index contradicts is found by no statement.
+pub(super) async fn storage(tx: &mut Tx) -> Result<Check, ServiceError> {
+    let mut check = Check::new("storage_sound");
+    check.checked = 1;
+    for found in facts::unsound(tx).await? {
+        check.problem(found);
+    }
+    Ok(check)
+}
+
+/// A grant's id is a hash of what it is and why: an allowance, a welcome, a purchase, the n-th by hand.
+fn derived(organization: &str, grant: &Grant, causes: &[String]) -> bool {
+    let cycle = grant.cycle.to_string();
+    let source = grant.source.as_str();
+    let id = |parts: &[&str]| ids::derived("grt", grant.granted_at, parts) == grant.id;
+    match source {
+        "allowance" => id(&[organization, source, &cycle]),
+        _ => {
+            (source == "promotional" && id(&[organization, "sign-up"]))
+                || causes.iter().any(|cause| id(&[organization, source, &cycle, cause]))
+        }
+    }
+}
+
+/// Bounds were computed once; a zone's rules may have changed a little since, by whole minutes.
+fn near(rule: DateTime<Utc>, stored: DateTime<Utc>) -> bool {
+    (stored - rule).num_minutes().abs() <= 180 && stored.second() == 0 && stored.nanosecond() == 0
+}
+
+fn numbered(series: &str, place: i64) -> String {
+    format!("{series}-{place:06}")
+}
+
+/// The part of a derived id that hashes its meaning.
+fn meaning(id: &str) -> Option<&str> {
+    id.get(id.len().saturating_sub(16)..)
+}
+
+fn same(
+    row: &documents::Row,
+    id: &str,
+    organization: &str,
+    cycle: crate::domain::cycle::Cycle,
+) -> bool {
+    organization == id && row.cycle == cycle.to_string()
+}
+
+fn amounts(row: &documents::Row, said: [crate::domain::money::Money; 3]) -> bool {
+    said.map(|amount| (amount.minor(), amount.currency().to_string()))
+        == [row.subtotal, row.tax, row.total].map(|minor| (minor, row.currency.clone()))
+}
