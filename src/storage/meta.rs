@@ -1,6 +1,6 @@
 //! Facts about this deployment: its id, its mode, the latest instant it worked at.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 
 use super::db::{execute, fetch_optional};
 use super::{StorageError, Tx, damaged};
@@ -57,8 +57,15 @@ pub async fn high_water(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageErr
         .map_err(|error| damaged("meta", "value", names::HIGH_WATER, error))
 }
 
-/// Raises the latest instant; never lowers it.
+/// How far the stored instant may lag behind the work.
+const LAG: Duration = Duration::seconds(30);
+
+/// Raises the latest instant; never lowers it. It is written only where it lags: every claim comes by here,
+/// and a process that is stopped with this row in hand would keep all others waiting.
 pub async fn raise_high_water(tx: &mut Tx, at: DateTime<Utc>) -> Result<(), StorageError> {
+    if high_water(tx).await?.is_some_and(|high| at < high + LAG) {
+        return Ok(());
+    }
     let text = at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
     execute!(
         tx,
