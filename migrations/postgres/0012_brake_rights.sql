@@ -7,3 +7,6 @@ COMMENT ON TABLE feed_confirmation IS 'application: SELECT, INSERT';
 CREATE TRIGGER brake_no_truncate BEFORE TRUNCATE ON brake FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER feed_confirmation_no_truncate BEFORE TRUNCATE ON feed_confirmation FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Roles that were given the application's rights get them here, in the same transaction.
+SELECT renew_application_grants();
