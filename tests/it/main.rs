@@ -35,8 +35,8 @@ mod readiness;
 mod real_input;
 mod recharge;
 mod repairs;
-mod run_states;
 mod rights;
+mod run_states;
 mod scenarios;
 mod simulated;
 #[path = "../simulation/mod.rs"]

@@ -267,7 +267,7 @@ fn replace_asked_no_trigger_on_sqlite() {
 }
 
 /// Tables the application may not change at all.
-const APPEND_ONLY: [&str; 15] = [
+const APPEND_ONLY: [&str; 16] = [
     "alert",
     "artifact",
     "audit",
@@ -276,6 +276,7 @@ const APPEND_ONLY: [&str; 15] = [
     "credit_grant",
     "document",
     "expiry_notice",
+    "feed_confirmation",
     "ledger_entry",
     "ledger_transaction",
     "notice",

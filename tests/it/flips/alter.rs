@@ -101,7 +101,8 @@ pub async fn choose(
     found.extend((table == "audit").then(|| format!("audit row {}", row[place("seq")])));
     found.extend((table == "catalog_version").then(|| "catalog version".to_owned()));
     found.extend((table == "catalog_version").then(|| "catalog_version".to_owned()));
-    if keys.contains(&column) || column == "organization" {
+    // What is named by the altered word itself is named.
+    if keys.contains(&column) || told.contains(&column) {
         found.push(other.clone());
     }
     Some(Flip {
