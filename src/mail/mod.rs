@@ -4,6 +4,7 @@
 //! crash is the same mail, with the same Message-ID; only [`Mailer`]s have effects.
 
 use async_trait::async_trait;
+use tokio::sync::OwnedMutexGuard;
 
 pub mod compose;
 pub mod facts;
@@ -37,15 +38,28 @@ pub trait Mailer: Send + Sync {
 
     /// Hands over one mail for its one recipient.
     ///
-    /// `Ok` means that it was accepted for delivery; the caller commits "sent" after it.
+    /// `Ok` means that it was accepted for delivery; the caller commits "sent" after it, and keeps what it
+    /// got until then: meanwhile no other mail can be accepted, so a kill repeats one mail at most (F11).
     /// Calling again with the same mail is allowed after every retryable error; a mail that arrives
     /// twice then carries the same Message-ID, by which mail programs show it once.
-    async fn send(&self, mail: &Composed) -> Result<(), MailError>;
+    async fn hand_over(&self, mail: &Composed) -> Result<Handed, MailError>;
+
+    /// Hands over one mail where nothing is to be committed.
+    async fn send(&self, mail: &Composed) -> Result<(), MailError> {
+        self.hand_over(mail).await.map(drop)
+    }
 
     /// Can mails be handed over at all? Sends nothing.
     async fn check(&self) -> Result<(), MailError> {
         Ok(())
     }
+}
+
+/// A mail was accepted. Where the server would take a repeat for another mail, this is also the turn to
+/// hand mails over; it ends when this is dropped.
+#[derive(Debug, Default)]
+pub struct Handed {
+    _turn: Option<OwnedMutexGuard<()>>,
 }
 
 /// Why a mail was not, or perhaps not, accepted; sorted by what the caller must do.

@@ -2,7 +2,7 @@
 //! over.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::compose::{Composed, address};
 use super::smtp_fault::{Fault, Stage};
-use super::{MailError, Mailer, Secret};
+use super::{Handed, MailError, Mailer, Secret};
 use crate::domain::text;
 
 /// Connections at once. Enough to hide round trips, few enough for every provider.
@@ -78,6 +78,9 @@ pub struct Smtp {
     hello: ClientId,
     timeout: Duration,
     permits: Semaphore,
+    /// Whose mail may be accepted now: one at a time, from the first byte of its content until its caller
+    /// has committed it.
+    turn: Arc<tokio::sync::Mutex<()>>,
     idle: Mutex<Vec<AsyncSmtpConnection>>,
 }
 
@@ -106,6 +109,7 @@ impl Smtp {
             hello,
             timeout: Duration::from_secs(config.timeout_s),
             permits: Semaphore::new(CONNECTIONS),
+            turn: Arc::default(),
             idle: Mutex::new(Vec::new()),
             config,
         })
@@ -180,14 +184,16 @@ impl Smtp {
         &self,
         connection: &mut AsyncSmtpConnection,
         letter: &Letter<'_>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Handed, Fault> {
         let stage = Stage::Envelope;
         let mail = Mail::new(Some(letter.from.clone()), letter.options());
         self.step(stage, connection.command(mail)).await?;
         self.step(stage, connection.command(Rcpt::new(letter.to.clone(), Vec::new()))).await?;
+        // Everything up to here goes side by side.
+        let turn = self.turn.clone().lock_owned().await;
         self.step(stage, connection.command(Data)).await?;
         self.step(Stage::Content, connection.message(letter.bytes)).await?;
-        Ok(())
+        Ok(Handed { _turn: Some(turn) })
     }
 }
 
@@ -203,7 +209,7 @@ impl Mailer for Smtp {
         Ok(())
     }
 
-    async fn send(&self, mail: &Composed) -> Result<(), MailError> {
+    async fn hand_over(&self, mail: &Composed) -> Result<Handed, MailError> {
         let letter = Letter::of(mail)?;
         let _permit = self
             .permits
@@ -225,9 +231,12 @@ impl Mailer for Smtp {
                     "the mail server does not take international addresses".to_owned(),
                 ));
             }
-            let Err(fault) = self.deliver(&mut connection, &letter).await else {
-                self.put_back(connection);
-                return Ok(());
+            let fault = match self.deliver(&mut connection, &letter).await {
+                Ok(handed) => {
+                    self.put_back(connection);
+                    return Ok(handed);
+                }
+                Err(fault) => fault,
             };
             // Servers close idle connections. The mail was not handed over, so a fresh one is tried
             // at once; the loop ends because idle connections run out.

@@ -76,10 +76,11 @@ impl StorageError {
         match self {
             Self::Engine(sqlx::Error::Database(error)) => {
                 let code = error.code().unwrap_or_default();
-                // SQLite BUSY, LOCKED, FULL; PostgreSQL serialization, deadlock, lock timeout, shutdown, lost
-                // connection, out of resources: all pass.
-                let sqlite =
-                    code.parse::<i64>().is_ok_and(|code| matches!(code & 0xFF, 5 | 6 | 13));
+                // SQLite BUSY, LOCKED, IOERR, FULL, CANTOPEN; PostgreSQL serialization, deadlock, lock timeout,
+                // shutdown, lost connection, out of resources: all pass.
+                let sqlite = code
+                    .parse::<i64>()
+                    .is_ok_and(|code| matches!(code & 0xFF, 5 | 6 | 10 | 13 | 14));
                 (sqlite && code.len() < 5)
                     || matches!(
                         code.as_ref(),

@@ -21,6 +21,7 @@ mod leases;
 mod model;
 mod money_histories;
 mod outcomes;
+mod passing_faults;
 mod pausing;
 mod paying;
 mod prices;

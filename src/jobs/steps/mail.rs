@@ -17,10 +17,11 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         .await?
         .ok_or_else(|| StepError::Park(format!("mail {id} is not stored")))?;
     drop(tx);
-    let message_id = if mail.state == "ready" {
+    // Kept until the commit: a kill before it repeats this mail and no other.
+    let handed = if mail.state == "ready" {
         let composed = mails::write(app, &mail).await?;
-        match app.mailer.send(&composed).await {
-            Ok(()) => Some(composed.message_id),
+        match app.mailer.hand_over(&composed).await {
+            Ok(handed) => Some((composed.message_id, handed)),
             Err(error @ (MailError::Transient(_) | MailError::Unclear(_))) => {
                 return Err(StepError::Retry { reason: error.to_string(), after: None });
             }
@@ -31,10 +32,11 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     };
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    if let Some(message_id) = message_id {
-        outbox::mark_sent(&mut tx, organization, id, &message_id, now).await?;
+    if let Some((message_id, _)) = &handed {
+        outbox::mark_sent(&mut tx, organization, id, message_id, now).await?;
     }
     steps::finish(&mut tx, step, now).await?;
     tx.commit().await?;
+    drop(handed);
     Ok(())
 }

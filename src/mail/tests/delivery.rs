@@ -59,6 +59,30 @@ async fn a_mail_arrives_as_it_was_composed() {
     assert_eq!(seen.mails[0].0, "RCPT TO:<finance@acme.example>");
 }
 
+// F11: eight mails go side by side, but a kill must not find two that were accepted and not committed.
+#[tokio::test]
+async fn no_mail_is_accepted_while_another_waits_for_its_commit() {
+    let server = Server::start(&[]).await;
+    let smtp = Arc::new(Smtp::new(config(server.port)).unwrap());
+    let handed = smtp.hand_over(&mail()).await.unwrap();
+    let second = tokio::spawn({
+        let smtp = smtp.clone();
+        async move { smtp.hand_over(&mail()).await }
+    });
+    // The second gets as far as its recipient, and waits there.
+    let recipients = |seen: &[String]| seen.iter().filter(|it| it.starts_with("RCPT")).count();
+    while recipients(&server.seen.lock().unwrap().commands) < 2 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.recipients().len(), 1, "accepted before the first was committed");
+    drop(handed);
+    second.await.unwrap().unwrap();
+    assert_eq!(server.recipients().len(), 2);
+}
+
 // F75: each verb × each fault, on a first connection.
 #[tokio::test]
 async fn each_verb_may_fail_in_each_way() {
