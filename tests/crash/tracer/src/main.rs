@@ -113,7 +113,7 @@ fn run() -> Result<(), Failure> {
     };
     let limit = Duration::from_secs(seconds.parse()?);
     let end = trace.follow(program, limit)?;
-    std::fs::write(report, trace.report(&end))?;
+    std::fs::File::create(report)?.write_all(trace.report(&end).as_bytes())?;
     Ok(())
 }
 
