@@ -13,7 +13,7 @@ use monthend::config;
 use monthend::jobs::StepKind;
 use monthend::jobs::plan;
 use monthend::jobs::runner::Runner;
-use monthend::mail::{Composed, MailError, Mailer};
+use monthend::mail::{Composed, Handed, MailError, Mailer};
 use monthend::storage::steps::{self, Claim, Step};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor as _};
@@ -98,9 +98,9 @@ impl Mailer for LastMail {
         "last"
     }
 
-    async fn send(&self, _: &Composed) -> Result<(), MailError> {
+    async fn hand_over(&self, _: &Composed) -> Result<Handed, MailError> {
         self.0.cancel();
-        Ok(())
+        Ok(Handed::default())
     }
 }
 

@@ -56,7 +56,7 @@ impl Mailer for Post {
         "outbox"
     }
 
-    async fn send(&self, mail: &Composed) -> Result<(), MailError> {
+    async fn hand_over(&self, mail: &Composed) -> Result<monthend::mail::Handed, MailError> {
         let mut books = self.books.lock().unwrap();
         let handed = books.entry(mail.message_id.clone()).or_default();
         handed.tries += 1;
@@ -79,7 +79,7 @@ impl Mailer for Post {
             }
             _ => {
                 handed.accepted += 1;
-                Ok(())
+                Ok(monthend::mail::Handed::default())
             }
         }
     }
