@@ -71,7 +71,7 @@ pub async fn add(tx: &mut Tx, steps: &[Step], now: DateTime<Utc>) -> Result<(), 
 }
 
 /// Kinds of steps this program can do, between commas. What a newer program wrote is left to it (F33).
-pub const KNOWN_KINDS: &str = ",import_usage,close,issue,render,document,admission,alert,expiry_notice,\
+pub const KNOWN_KINDS: &str = ",import_usage,close,brake,issue,render,document,admission,alert,expiry_notice,\
     recharge,retry_payment,check_method,charge,refund,mail,webhook,";
 
 /// What a claim writes and asks for.
