@@ -168,3 +168,53 @@ fn no_float_comes_near_money() {
         }
     }
 }
+
+/// Names of tests in a cell of the table of failures: `module::function` between backticks.
+fn named_tests(cell: &str) -> Vec<(String, String)> {
+    let quoted = cell.split('`').skip(1).step_by(2);
+    let names = quoted.filter(|text| !text.contains(' '));
+    names
+        .filter_map(|text| text.rsplit_once("::"))
+        .map(|(path, test)| {
+            let module = path.rsplit("::").next().expect("a last part");
+            (module.to_owned(), test.to_owned())
+        })
+        .collect()
+}
+
+/// Is there a test of that name in a file or folder of that name?
+fn exists(texts: &[(PathBuf, String)], module: &str, test: &str) -> bool {
+    texts.iter().any(|(path, text)| {
+        let parts = path.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        let here = parts.into_iter().any(|part| part.trim_end_matches(".rs") == module)
+            || text.contains(&format!("mod {module} "));
+        here && [format!("fn {test}("), format!("both_engines!({test},"), format!("({test}, ")]
+            .iter()
+            .any(|wanted| text.contains(wanted))
+    })
+}
+
+// Every failure mode has a row, and every test a row names exists.
+#[test]
+fn the_table_of_failures_names_tests_that_exist() {
+    const FAILURES: usize = 90;
+    let table = fs::read_to_string(root().join("docs/RELIABILITY.md")).unwrap();
+    let mut texts = Vec::new();
+    for folder in ["src", "tests"] {
+        for file in sources(&root().join(folder)) {
+            let text = fs::read_to_string(&file).unwrap();
+            texts.push((file.strip_prefix(root()).unwrap().to_owned(), text));
+        }
+    }
+    let mut named = 0;
+    for number in 1..=FAILURES {
+        let begins = format!("| F{number} |");
+        let rows: Vec<&str> = table.lines().filter(|line| line.starts_with(&begins)).collect();
+        assert_eq!(rows.len(), 1, "F{number} has {} rows in docs/RELIABILITY.md", rows.len());
+        for (module, test) in named_tests(rows[0]) {
+            assert!(exists(&texts, &module, &test), "F{number}: there is no {module}::{test}");
+            named += 1;
+        }
+    }
+    assert!(named > FAILURES, "only {named} tests are named");
+}
