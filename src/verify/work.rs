@@ -51,8 +51,8 @@ pub(super) async fn audit_trail(tx: &mut Tx) -> Result<Check, ServiceError> {
         });
         (seq, hash) = (row.seq, row.hash);
     }
-    let counted = invoices::counters(tx).await?.into_iter().find(|(name, _)| name == "audit");
-    let counter = counted.map_or(0, |(_, last)| last);
+    let stored = invoices::counters(tx).await?.into_iter().find(|(name, _)| name == "audit");
+    let counter = stored.map_or(0, |(_, last)| last);
     check.count(counter == seq, || {
         format!("series audit: the counter says {counter}, the last row is {seq}")
     });
