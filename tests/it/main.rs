@@ -11,6 +11,7 @@ mod dead_provider;
 mod documented;
 mod dunning;
 mod engines_agree;
+mod fuzzed;
 mod golden;
 mod harness;
 mod history;
