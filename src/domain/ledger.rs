@@ -359,4 +359,47 @@ mod tests {
         altered.entries[0].amount = 6;
         assert_ne!(altered.computed_hash(), second.hash);
     }
+
+    // Stored chains were hashed so: what changes this text breaks every one of them.
+    #[test]
+    fn a_known_fact_has_its_known_hash() {
+        let eur: Currency = "EUR".parse().unwrap();
+        let entries = [
+            grant_entry("grt_1", Credits::from_nano(-5)),
+            credit_entry(Account::Used, Credits::from_nano(5)),
+            money_entry(Account::Cash, Money::from_minor(7, eur)),
+            money_entry(Account::Sales, Money::from_minor(-7, eur)),
+        ];
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let cycle = "2026-01".parse().unwrap();
+        let posting = Posting::new("close", "close:2026-01".into(), cycle, at(1), entries);
+        let head = Head { seq: 7, hash: "abc".into() };
+        let sealed = posting.seal("acme", &head, at(2)).unwrap();
+        // SHA-256 of the lines, computed apart from this program.
+        let expected = "c8f7044ea1782d35549af81b8cf5371bcc248301a01ba256e7f73fe0d16c93c5";
+        assert_eq!(sealed.hash, expected);
+        assert_eq!(sealed.head(), Head { seq: 8, hash: expected.into() });
+    }
+
+    #[test]
+    fn accounts_and_units_are_read_as_they_are_written() {
+        for account in Account::ALL {
+            assert_eq!(account.to_string().parse(), Ok(account));
+            assert!(!account.as_str().is_empty());
+        }
+        let eur = Unit::Money("EUR".parse().unwrap());
+        assert_eq!([Unit::Credit, eur].map(|unit| unit.to_string()), ["CREDIT", "EUR"]);
+        assert_eq!(["CREDIT", "EUR"].map(str::parse), [Ok(Unit::Credit), Ok(eur)]);
+        assert!("grants".parse::<Account>().is_err() && "credit".parse::<Unit>().is_err());
+    }
+
+    // Each unit balances by itself, also where the others do.
+    #[test]
+    fn an_imbalance_of_one_unit_is_not_hidden_by_another() {
+        let usd = money_entry(Account::Cash, Money::from_minor(3, Currency::USD));
+        let credits = |nano| credit_entry(Account::Used, Credits::from_nano(nano));
+        let entries = [credits(5), credits(-5), usd];
+        assert_eq!(imbalance(&entries), Some((Unit::Money(Currency::USD), 3)));
+        assert_eq!(imbalance(&entries[..2]), None);
+    }
 }

@@ -255,6 +255,29 @@ mod tests {
         }
     }
 
+    // F49: what is left over goes to the largest remainders, not to the largest parts; ties to the first.
+    #[test]
+    fn leftovers_go_to_the_largest_remainders() {
+        assert_eq!(split(10, &[6, 3, 2]), Ok(vec![5, 3, 2]));
+        assert_eq!(split(-10, &[6, 3, 2]), Ok(vec![-5, -3, -2]));
+        assert_eq!(split(100, &[1, 1, 1]), Ok(vec![34, 33, 33]));
+        assert_eq!(split(0, &[1, 2]), Ok(vec![0, 0]));
+        assert_eq!(split(5, &[0, 0]), Err(RoundingError::NoParts));
+    }
+
+    #[test]
+    fn shares_round_half_to_even() {
+        let usd = |minor| Money::from_minor(minor, Currency::USD);
+        assert_eq!(tax_share(usd(5), usd(1), usd(2)), Ok(usd(2)));
+        assert_eq!(tax_share(usd(-7), usd(1), usd(2)), Ok(usd(-4)));
+        assert_eq!(tax_share(usd(5), usd(1), usd(0)), Err(RoundingError::NoParts));
+        let credits = Credits::from_nano;
+        assert_eq!(price_share(usd(100), credits(1), credits(3)), Ok(usd(33)));
+        assert_eq!(at_pace(credits(7), 1, 2), Ok(credits(4)));
+        assert_eq!(at_pace(credits(7), 1, 0), Err(RoundingError::NoParts));
+        assert!(at_pace(credits(i64::MAX), 2, 1).is_err());
+    }
+
     proptest! {
         // F49: splits sum to the whole, and no part is off by one unit or more.
         #[test]

@@ -6,7 +6,7 @@ use std::io::Read;
 use csv::{ByteRecord, ReaderBuilder};
 
 use super::organizations::fields::emails;
-use super::organizations::{FileError, Rejected};
+use super::organizations::{self, FileError, Rejected};
 use super::{BYTE_ORDER_MARK, shown};
 
 /// The columns a file has, in any order.
@@ -44,23 +44,25 @@ pub fn read(reader: impl Read) -> Result<File, FileError> {
     })?;
     let (mut file, mut wrong) = (File::default(), HashMap::new());
     while reader.read_byte_record(&mut record)? {
-        let line = record.position().map_or(0, csv::Position::line);
+        let (_, line) = organizations::place(bytes, &record, reader.position());
         let cell = |column: usize| {
             let text = record.get(places[column]).unwrap_or_default();
             str::from_utf8(text).map_or("\u{FFFD}", str::trim)
         };
         let (organization, role, email) = (cell(0), cell(1), cell(2));
-        if let Err((field, reason)) = check(record.len(), organization, role, email) {
-            wrong.entry(organization.to_owned()).or_insert(line);
-            file.rejected.push(Rejected { line, field, reason });
-            continue;
-        }
+        let address = match check(record.len(), organization, role, email) {
+            Ok(address) => address,
+            Err((field, reason)) => {
+                wrong.entry(organization.to_owned()).or_insert(line);
+                file.rejected.push(Rejected { line, field, reason });
+                continue;
+            }
+        };
         let entry = file.organizations.entry(organization.to_owned());
         let (_, contacts) = entry.or_insert_with(|| (line, Vec::new()));
-        let contact = (role.to_owned(), email.to_owned());
-        if !role.is_empty() && !contacts.contains(&contact) {
-            contacts.push(contact);
-        }
+        // As it was read, not as it was written: `a@b.example;` is one address too.
+        let contact = address.map(|address| (role.to_owned(), address));
+        contacts.extend(contact.filter(|contact| !contacts.contains(contact)));
     }
     for (organization, bad) in wrong {
         if let Some((line, _)) = file.organizations.remove(&organization) {
@@ -82,12 +84,13 @@ fn header(record: &ByteRecord) -> Option<[usize; 3]> {
     (record.len() == COLUMNS.len()).then_some(places)
 }
 
+/// The address of a row; none: the organization has no contacts.
 fn check(
     cells: usize,
     organization: &str,
     role: &str,
     email: &str,
-) -> Result<(), (Option<&'static str>, String)> {
+) -> Result<Option<String>, (Option<&'static str>, String)> {
     if cells != COLUMNS.len() {
         return Err((None, format!("the row has {cells} cells, the header {}", COLUMNS.len())));
     }
@@ -95,7 +98,7 @@ fn check(
         return Err((Some("organization"), "is missing".to_owned()));
     }
     if role.is_empty() && email.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-');
     if !(1..=63).contains(&role.len()) || !role.bytes().all(plain) {
@@ -107,7 +110,7 @@ fn check(
         return Err((Some("role"), reason));
     }
     match emails(email) {
-        Ok(addresses) if addresses.len() == 1 => Ok(()),
+        Ok(mut addresses) if addresses.len() == 1 => Ok(addresses.pop()),
         Ok(_) => Err((Some("email"), "must be one address; give each its own row".to_owned())),
         Err(reason) => Err((Some("email"), reason)),
     }
@@ -144,6 +147,25 @@ mod tests {
                 (12, Some("email")),
             ]
         );
+    }
+
+    // A row after CRLF or blank lines was said to be on a line before it.
+    #[test]
+    fn rows_are_on_the_lines_people_count() {
+        let text = "organization,role,email\r\n\r\n\na,Boss,x@a.example\r\nb,tech,x@b.example\r\n";
+        let file = read(text.as_bytes()).unwrap();
+        assert_eq!(file.rejected[0].line, 4);
+        assert_eq!(file.organizations["b"].0, 5);
+    }
+
+    // Such a cell was taken for one address and kept with its semicolon: no mail could be written for it.
+    #[test]
+    fn one_address_with_a_semicolon_is_kept_without_it() {
+        let text = "organization,role,email\na,tech,x@a.example;\nb,tech,x@b.example;x@b.example\n";
+        let file = read(text.as_bytes()).unwrap();
+        let kept = |id: &str| file.organizations[id].1.clone();
+        assert_eq!(kept("a"), [("tech".to_owned(), "x@a.example".to_owned())]);
+        assert_eq!(kept("b"), [("tech".to_owned(), "x@b.example".to_owned())]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod dunning;
 mod engines_agree;
 mod feeds;
 mod flips;
+mod fuzzed;
 mod golden;
 mod harness;
 mod history;

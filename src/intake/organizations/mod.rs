@@ -118,7 +118,11 @@ pub fn read(reader: impl Read) -> Result<File, FileError> {
 }
 
 /// The bytes of a record and the line it begins on.
-fn place<'a>(bytes: &'a [u8], record: &ByteRecord, end: &csv::Position) -> (&'a [u8], u64) {
+pub(super) fn place<'a>(
+    bytes: &'a [u8],
+    record: &ByteRecord,
+    end: &csv::Position,
+) -> (&'a [u8], u64) {
     let offset = |position: &csv::Position| usize::try_from(position.byte()).unwrap_or(usize::MAX);
     let start = record.position().map_or(0, offset);
     let text = bytes.get(start..offset(end).min(bytes.len())).unwrap_or_default();

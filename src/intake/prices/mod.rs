@@ -19,6 +19,8 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Longest name of a model that is shown, in characters.
 const MAX_NAME_CHARS: usize = 256;
+/// Longest reason, in characters.
+const MAX_REASON_CHARS: usize = 1_000;
 
 /// What a price map gives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -100,16 +102,20 @@ pub fn read(text: &str) -> Result<PriceImport, PricesError> {
             Ok(rates) => {
                 import.imported_models += 1;
                 import.rates.extend(rates);
-                let notes = notes.into_iter();
-                import.notes.extend(notes.map(|reason| Skip { model: model.clone(), reason }));
+                import.notes.extend(notes.iter().map(|reason| skip(model, reason)));
             }
-            // Its name may be the reason: foreign text that must not reach a terminal as it is.
-            Err(reason) => {
-                import.skipped.push(Skip { model: text::clipped(model, MAX_NAME_CHARS), reason });
-            }
+            Err(reason) => import.skipped.push(skip(model, &reason)),
         }
     }
     Ok(import)
+}
+
+/// Names of models and of their prices are foreign text that must not reach a terminal as it is.
+fn skip(model: &str, reason: &str) -> Skip {
+    Skip {
+        model: text::clipped(model, MAX_NAME_CHARS),
+        reason: text::clipped(reason, MAX_REASON_CHARS),
+    }
 }
 
 #[cfg(test)]

@@ -236,3 +236,14 @@ proptest! {
         }
     }
 }
+
+// A control character in the name of a price reached the terminal with the reason.
+#[test]
+fn names_of_prices_are_harmless_in_reasons() {
+    let text = r#"{"a": {"mode": "chat", "input_cost_per\u001bpixel": 1}}"#;
+    let import = read(text).unwrap();
+    let reasons = import.skipped.iter().chain(&import.notes).map(|skip| skip.reason.as_str());
+    let reasons: Vec<&str> = reasons.filter(|reason| reason.contains("pixel")).collect();
+    assert_eq!(reasons.len(), 1, "{import:?}");
+    assert!(!reasons[0].contains(char::is_control), "{reasons:?}");
+}

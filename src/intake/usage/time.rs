@@ -1,6 +1,6 @@
 //! Instants of usage: RFC 3339, to the microsecond.
 
-use chrono::{DateTime, Duration, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Duration, NaiveDate, Utc};
 
 use crate::intake::shown;
 
@@ -46,7 +46,9 @@ fn read(text: &[u8]) -> Option<DateTime<Utc>> {
         [] if separator == b' ' => 0,
         _ => offset_minutes(rest)?,
     };
-    local.and_utc().checked_sub_signed(Duration::minutes(offset))
+    let at = local.and_utc().checked_sub_signed(Duration::minutes(offset))?;
+    // Its offset may move it out of the years that have cycles.
+    u32::try_from(at.year()).ok().filter(|year| YEARS.contains(year)).map(|_| at)
 }
 
 /// The microseconds of `.123…`, and what follows.
@@ -123,6 +125,17 @@ mod tests {
             "２026-10-31T23:59:59Z",
         ] {
             assert!(instant(bad).is_err(), "{bad}");
+        }
+    }
+
+    // Such an event was taken, and could not be read again from the quarantine.
+    #[test]
+    fn an_offset_does_not_lead_out_of_the_years_of_cycles() {
+        for bad in ["1970-01-01T00:00:00+00:01", "2500-12-31T23:59:59-00:01"] {
+            assert!(instant(bad).is_err(), "{bad}");
+        }
+        for good in ["1970-01-01T00:01:00+00:01", "2500-12-31T23:58:59-00:01"] {
+            assert!(instant(good).is_ok(), "{good}");
         }
     }
 

@@ -1,9 +1,10 @@
 //! Charges with a stored method: send, look up, call off.
 
+use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::answers::{METHOD_MISSING, Refusal, decline, decline_of, needed};
-use super::client::{Failure, Reply};
+use super::answers::{METHOD_MISSING, Refusal, decline, decline_of, needed, unreadable};
+use super::client::{Failure, Reply, understood};
 use super::form::Form;
 use super::lists::{KEY, ORGANIZATION, REFERENCE, only};
 use super::token::Token;
@@ -146,6 +147,25 @@ impl Stripe {
             }
             Err(failure) => Err(failure.into()),
         }
+    }
+}
+
+/// What an answer to a charge means, by itself: the rule the gateway applies to each one. Nothing is asked
+/// again, so an answer that is not the last word is [`GatewayError::Unclear`] or still pending.
+///
+/// # Errors
+/// Refused, unreadable, or about something else than this request.
+pub fn charge_answer(
+    status: u16,
+    body: &[u8],
+    request: &ChargeRequest,
+) -> Result<ChargeOutcome, GatewayError> {
+    checked(request)?;
+    let status = StatusCode::from_u16(status).map_err(|_| unreadable("status"))?;
+    match understood(status, body) {
+        Ok(intent) => intents::read(&intent, request),
+        Err(Failure::Refused(refusal)) => declined(refusal, request, false),
+        Err(Failure::Lost(error)) => Err(error),
     }
 }
 

@@ -133,28 +133,10 @@ impl Client {
         if status == StatusCode::TOO_MANY_REQUESTS {
             return Err(Failure::Lost(self.rested(response.headers())));
         }
-        // A stored 500 is replayed for a day, whether the first one acted or not (F64).
-        if status.is_server_error() || status.is_redirection() || status.is_informational() {
-            return Err(unclear(&format!("HTTP {}", status.as_u16())));
-        }
+        no_word(status)?;
         let replayed = response.headers().get("idempotent-replayed").is_some_and(|v| v == "true");
-        let body = limited(response).await?;
-        let body: Value =
-            serde_json::from_slice(&body).map_err(|_| unclear("the answer is not JSON"))?;
-        if status.is_success() {
-            return Ok(Reply { body, replayed });
-        }
-        let refusal = Refusal::read(status.as_u16(), body)
-            .ok_or_else(|| unclear(&format!("HTTP {} without a reason", status.as_u16())))?;
-        if status != StatusCode::CONFLICT {
-            return Err(Failure::Refused(refusal));
-        }
-        // Another request with the same key may be at work; a lock alone keeps ours from beginning.
-        Err(if refusal.is("lock_timeout") {
-            Failure::Lost(GatewayError::NotSent("the object is locked; again later".to_owned()))
-        } else {
-            unclear("HTTP 409: a request with the same key is at work")
-        })
+        let body = understood(status, &limited(response).await?)?;
+        Ok(Reply { body, replayed })
     }
 
     /// Too many requests: certainly nothing happened (F65).
@@ -170,6 +152,36 @@ impl Client {
             rest.as_secs()
         ))
     }
+}
+
+/// Statuses that say nothing of what was asked, whatever comes with them.
+fn no_word(status: StatusCode) -> Result<(), Failure> {
+    // A stored 500 is replayed for a day, whether the first one acted or not (F64).
+    if !status.is_success() && !status.is_client_error() {
+        return Err(unclear(&format!("HTTP {}", status.as_u16())));
+    }
+    Ok(())
+}
+
+/// What an answer says, by its status and its whole body.
+pub(super) fn understood(status: StatusCode, body: &[u8]) -> Result<Value, Failure> {
+    no_word(status)?;
+    let body: Value =
+        serde_json::from_slice(body).map_err(|_| unclear("the answer is not JSON"))?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    let refusal = Refusal::read(status.as_u16(), body)
+        .ok_or_else(|| unclear(&format!("HTTP {} without a reason", status.as_u16())))?;
+    if status != StatusCode::CONFLICT {
+        return Err(Failure::Refused(refusal));
+    }
+    // Another request with the same key may be at work; a lock alone keeps ours from beginning.
+    Err(if refusal.is("lock_timeout") {
+        Failure::Lost(GatewayError::NotSent("the object is locked; again later".to_owned()))
+    } else {
+        unclear("HTTP 409: a request with the same key is at work")
+    })
 }
 
 /// Where requests go: https, or this machine itself.
@@ -236,6 +248,21 @@ fn misuse(text: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // A status no standard knows was taken for a refusal, and a payment for declined.
+    #[test]
+    fn only_success_and_refusals_are_a_word() {
+        let body = br#"{"error": {"type": "card_error", "code": "card_declined"}}"#;
+        let read = |status| understood(StatusCode::from_u16(status).unwrap(), body);
+        for status in [100, 302, 500, 599, 600, 999] {
+            assert!(
+                matches!(read(status), Err(Failure::Lost(GatewayError::Unclear(_)))),
+                "{status}"
+            );
+        }
+        assert!(matches!(read(402), Err(Failure::Refused(_))));
+        assert!(read(200).is_ok());
+    }
 
     #[test]
     fn only_this_machine_is_talked_to_without_tls() {

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::charges::charge_answer;
 use self::client::Client;
+pub use self::refunds::refund_answer;
 use self::token::{HOSTED, Token};
 use super::{GatewayError, PaymentGateway};
 use crate::domain::payment::{

@@ -1,9 +1,10 @@
 //! Refunds: found again by their metadata, never more than the charge took.
 
+use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::answers::{needed, unreadable};
-use super::client::Failure;
+use super::client::{Failure, understood};
 use super::form::Form;
 use super::lists::{KEY, ORGANIZATION, REFERENCE, only};
 use super::{Stripe, amounts, answers, intents};
@@ -53,6 +54,24 @@ impl Stripe {
         };
         let refund = only(found, &request.key)?;
         refund.map(|refund| read(&refund, request)).transpose()
+    }
+}
+
+/// What an answer to a refund means, by itself: the rule the gateway applies to each one.
+///
+/// # Errors
+/// Refused, unreadable, or about something else than this request.
+pub fn refund_answer(
+    status: u16,
+    body: &[u8],
+    request: &RefundRequest,
+) -> Result<RefundOutcome, GatewayError> {
+    checked(request)?;
+    let status = StatusCode::from_u16(status).map_err(|_| unreadable("status"))?;
+    match understood(status, body) {
+        Ok(refund) => read(&refund, request),
+        Err(Failure::Refused(refusal)) => refused(&refusal).map_or_else(|| Err(refusal.into()), Ok),
+        Err(Failure::Lost(error)) => Err(error),
     }
 }
 

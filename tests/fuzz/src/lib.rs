@@ -1,0 +1,4 @@
+//! What the fuzz targets check.
+
+#[path = "../targets/mod.rs"]
+pub mod targets;
