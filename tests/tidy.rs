@@ -176,7 +176,7 @@ fn named_tests(cell: &str) -> Vec<(String, String)> {
     names
         .filter_map(|text| text.rsplit_once("::"))
         .map(|(path, test)| {
-            let module = path.rsplit("::").next().expect("a last part");
+            let module = path.rsplit("::").next().unwrap();
             (module.to_owned(), test.to_owned())
         })
         .collect()

@@ -319,7 +319,7 @@ async fn perform(app: Arc<App>, step: Step) -> Result<(), ServiceError> {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(StepError::Fenced)) => {
                 span.in_scope(|| {
-                    tracing::info!("taken over by another worker; nothing was written")
+                    tracing::info!("taken over by another worker; nothing was written");
                 });
                 return Ok(());
             }

@@ -83,7 +83,9 @@ async fn held(app: &App) -> Result<String> {
         .collect();
     if let Ok(groups) = crate::jobs::plan::due(app, None).await {
         let silent = groups.iter().filter(|group| !group.waits_for_feeds.is_empty());
-        waits.extend(silent.flat_map(|group| group.waits_for_feeds.iter().map(|feed| feed.told())));
+        waits.extend(
+            silent.flat_map(|group| group.waits_for_feeds.iter().map(super::feeds::Silent::told)),
+        );
     }
     if waits.is_empty() {
         Ok("nothing waits for a confirmation".to_owned())
