@@ -14,7 +14,7 @@ use super::report::{self, Held, Report};
 use super::steps::{self as step_kinds, Range, StepError, chunk_step};
 use super::{StepKind, names};
 use crate::app::{App, random_id};
-use crate::documents::files::sweep_temporaries;
+use crate::documents::files::{sweep_temporaries, sweep_temporaries_in};
 use crate::services::clocks::ClockCheck;
 use crate::services::{ServiceError, doctor};
 use crate::storage::steps::{self, Among, Claim, Step};
@@ -108,7 +108,10 @@ impl Runner {
         doctor::refuse_weak_settings(&self.app.db).await?;
         migrations::refuse_newer(&mut self.app.db.read().await?).await?;
         let yesterday = self.app.clock.now() - Duration::days(1);
-        if let Err(error) = sweep_temporaries(&self.app.documents(), yesterday) {
+        let swept = sweep_temporaries(&self.app.documents(), yesterday)
+            .and_then(|_| sweep_temporaries(&self.app.home.join("outbox"), yesterday))
+            .and_then(|_| sweep_temporaries_in(&self.app.home, yesterday));
+        if let Err(error) = swept {
             tracing::warn!(%error, "temporary files cannot be removed");
         }
         Ok(())

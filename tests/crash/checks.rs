@@ -145,7 +145,7 @@ pub fn documented(home: &Home, now: &str, organizations: &[String]) -> Result<Ve
 
 /// Does a document end as it should?
 pub fn is_whole(bytes: &[u8], path: &str) -> bool {
-    if path.ends_with(".pdf") {
+    if path.rsplit('.').next() == Some("pdf") {
         bytes.starts_with(b"%PDF-") && bytes.trim_ascii_end().ends_with(b"%%EOF")
     } else {
         bytes.ends_with(b"\n")
@@ -156,13 +156,6 @@ pub fn is_whole(bytes: &[u8], path: &str) -> bool {
 pub fn temporaries(home: &Home) -> Result<Vec<String>> {
     let hidden = |file: &String| file.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
     Ok(files(&home.folder)?.into_iter().filter(hidden).collect())
-}
-
-/// Steps that wait for their time or for other hands, over all runs.
-pub fn waiting(home: &Home, now: &str) -> Result<u64> {
-    let said = home.json(Some(now), &["run", "list"])?;
-    let waits = |run: &Value| run["steps"]["waiting"].as_u64().unwrap_or_default();
-    Ok(rows(&said, "runs")?.iter().map(waits).sum())
 }
 
 /// The list under a name.

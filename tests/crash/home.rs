@@ -80,7 +80,7 @@ impl Home {
     /// Runs a command to its end.
     pub fn run(&self, now: Option<&str>, arguments: &[&str]) -> Result<Answer> {
         let output = self.command(now, arguments).output();
-        Ok(Answer::of(output.with_context(|| self.binary.display().to_string())?))
+        Ok(Answer::of(&output.with_context(|| self.binary.display().to_string())?))
     }
 
     /// Runs a command that must end with 0.
@@ -129,7 +129,7 @@ impl Home {
 }
 
 impl Answer {
-    fn of(output: Output) -> Self {
+    fn of(output: &Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "a table and a line of JSON are what this program is for")]
 #![expect(clippy::disallowed_methods, reason = "nothing here must survive a power cut")]
+#![expect(clippy::similar_names, reason = "a pair of words that belong together is named alike")]
 #![allow(clippy::float_arithmetic, reason = "seconds of wall clock, for people to read")]
 
 mod checks;

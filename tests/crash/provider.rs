@@ -46,7 +46,7 @@ impl Provider {
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         let said: Value = serde_json::from_str(&line).context("the provider did not start")?;
-        provider.base_url = said["base_url"].as_str().context("no base_url")?.to_owned();
+        said["base_url"].as_str().context("no base_url")?.clone_into(&mut provider.base_url);
         Ok(provider)
     }
 

@@ -67,7 +67,7 @@ impl Drop for Sink {
 
 fn converse(mut stream: &TcpStream, accepted: &Mutex<Vec<Accepted>>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     let mut lines = BufReader::new(stream);
     stream.write_all(b"220 crash.example ESMTP\r\n")?;
     let mut recipient = String::new();

@@ -242,12 +242,11 @@ impl Life {
             0 => i128::from(self.chance.between(1, 900)) * CREDIT,
             _ => i128::from(self.chance.between(1_000_000_000, 900_000_000_000)),
         };
-        let (wanted, told) = match package.filter(|_| self.chance.percent(50)) {
-            Some(id) => (Wanted::Package(id.to_owned()), Ok(id)),
-            None => {
-                let text = number(nano, 9).to_string();
-                (Wanted::Credits(text.parse().unwrap()), Err(nano))
-            }
+        let (wanted, told) = if let Some(id) = package.filter(|_| self.chance.percent(50)) {
+            (Wanted::Package(id.to_owned()), Ok(id))
+        } else {
+            let text = number(nano, 9).to_string();
+            (Wanted::Credits(text.parse().unwrap()), Err(nano))
         };
         self.note(format!("{name} buys {wanted:?}"));
         let mut priced = self.town.priced(name, told, now).ok_or("no price")?;

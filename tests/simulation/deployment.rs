@@ -236,7 +236,7 @@ async fn open(
 ) -> Arc<App> {
     let config = Config::load(home).unwrap();
     // The schema is this program's: it was prepared a moment ago.
-    let db = Db::open(address, std::time::Duration::from_secs(60)).await.unwrap();
+    let db = Db::open(address, std::time::Duration::from_mins(1)).await.unwrap();
     let mut app = App::with_database(options(home, address, clock), config, db).await.unwrap();
     app.gateway = provider.clone();
     app.mailer = post.clone();

@@ -142,6 +142,7 @@ impl Life {
     }
 
     /// Notes an action, for those who read of a failure.
+    #[expect(clippy::needless_pass_by_value, reason = "each note is made for this call")]
     pub(super) fn note(&mut self, what: String) {
         let at = calendar::instant(self.world.now()).format("%Y-%m-%d %H:%M:%S%.6f");
         self.log.push(format!("{at} {what}"));

@@ -38,6 +38,7 @@ pub type Counts = BTreeMap<String, u64>;
 
 /// How a history is looked at.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub struct Look {
     /// Run `verify` after every action; else after every month.
     pub every_action: bool,

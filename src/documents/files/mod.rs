@@ -152,6 +152,14 @@ pub fn sweep_temporaries(dir: &Path, older_than: DateTime<Utc>) -> Result<usize,
     sweep(dir, SystemTime::from(older_than), MAX_DEPTH)
 }
 
+/// The same in a folder itself, and nowhere below it.
+///
+/// # Errors
+/// The file system refuses.
+pub fn sweep_temporaries_in(dir: &Path, older_than: DateTime<Utc>) -> Result<usize, FileError> {
+    sweep(dir, SystemTime::from(older_than), 0)
+}
+
 fn sweep(dir: &Path, older_than: SystemTime, depth: usize) -> Result<usize, FileError> {
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,

@@ -15,7 +15,7 @@ use crate::provider::Provider;
 use crate::sink::Sink;
 
 /// How long undisturbed processes may take to finish what is left.
-const CALM: Duration = Duration::from_secs(300);
+const CALM: Duration = Duration::from_mins(5);
 /// How long a process may take to end after SIGTERM.
 pub const DRAIN: Duration = Duration::from_secs(10);
 /// How often the database is asked whether all is done.

@@ -135,6 +135,7 @@ impl Stage {
     }
 
     /// The database of the battle.
+    #[expect(clippy::unused_self, reason = "it is the stage's to say")]
     pub const fn database(&self) -> &'static str {
         FIGHT
     }

@@ -248,9 +248,10 @@ impl World {
 }
 
 fn organizations(is_network: bool) -> String {
-    let (good, bad) = match is_network {
-        true => ("cus_crash-studio/pm_card_visa", "cus_crash-robotics/pm_card_declined"),
-        false => ("pm_sandbox_ok", "pm_sandbox_declined"),
+    let (good, bad) = if is_network {
+        ("cus_crash-studio/pm_card_visa", "cus_crash-robotics/pm_card_declined")
+    } else {
+        ("pm_sandbox_ok", "pm_sandbox_declined")
     };
     format!(
         "{HEADER}\n\

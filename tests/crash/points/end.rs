@@ -186,7 +186,7 @@ fn without_grants(text: &str) -> String {
 /// Lets what a crash left half written be older than a day: the last tick sweeps it.
 fn age_temporaries(world: &World) -> Result<()> {
     let end = DateTime::parse_from_rfc3339(END)?;
-    let old = SystemTime::from(end) - Duration::from_secs(2 * 24 * 3600);
+    let old = SystemTime::from(end) - Duration::from_hours(48);
     for file in checks::temporaries(&world.home)? {
         File::options().write(true).open(world.home.folder.join(file))?.set_modified(old)?;
     }

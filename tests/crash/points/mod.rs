@@ -63,8 +63,8 @@ pub fn run(options: &PointsOptions) -> Result<bool> {
     let until = options.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let walk = Walk { options, cycle, tracer, expected, until };
     let mut table = Table::new(options);
-    for number in 0..STEPS.len() {
-        if options.only.as_ref().is_some_and(|only| !STEPS[number].name.contains(only.as_str())) {
+    for (number, step) in STEPS.iter().enumerate() {
+        if options.only.as_ref().is_some_and(|only| !step.name.contains(only.as_str())) {
             continue;
         }
         for &fault in faults(options) {

@@ -33,6 +33,9 @@ pub struct Plan {
     pub prorate_allowance: bool,
 }
 
+/// Id, whole credits, own prices by currency.
+pub type Package = (&'static str, i128, Vec<(&'static str, i128)>);
+
 /// Everything a catalog says before its meters.
 #[derive(Debug, Clone)]
 pub struct Prices {
@@ -40,7 +43,7 @@ pub struct Prices {
     /// Price of a credit by currency.
     pub book: Vec<(&'static str, Number)>,
     /// Id, whole credits, own prices by currency.
-    pub packages: Vec<(&'static str, i128, Vec<(&'static str, i128)>)>,
+    pub packages: Vec<Package>,
     pub grace_hours: i64,
     pub look_back_days: i64,
     pub purchase: Term,
