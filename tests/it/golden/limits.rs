@@ -77,6 +77,52 @@ fn negative_input_is_refused() {
     }
 }
 
+// L4: what belongs to another month is refused by name too; a lot that is used up belongs to any.
+#[test]
+fn what_belongs_to_another_month_is_refused() {
+    let mut year = Year::join(&plan("standard"), "2026-01-01");
+    year.close();
+    year.burn("1");
+    let mut sound = year.input();
+    sound.grants[0].remaining = Credits::ZERO;
+    assert!(close(&sound).is_ok());
+    let mut usage = sound.clone();
+    usage.usage[0].cycle = cycle("2026-03");
+    let mut early = sound.clone();
+    (early.grants[0].grant.cycle, early.grants[0].grant.last_cycle) = (cycle("2026-03"), None);
+    let mut lapsed = sound;
+    lapsed.grants[0].grant.cycle = cycle("2025-12");
+    lapsed.grants[0].grant.last_cycle = Some(cycle("2026-01"));
+    for (input, named) in [
+        (usage, "use of a later cycle"),
+        (early, "a grant that cannot be used in it"),
+        (lapsed, "a grant that cannot be used in it"),
+    ] {
+        let error = close(&input).unwrap_err();
+        assert_eq!(error, CloseError::Foreign { cycle: cycle("2026-02"), what: named });
+    }
+}
+
+// Credits given back are granted once more; bought credits that went back with their money were never bought.
+#[test]
+fn corrections_are_counted_by_what_they_correct() {
+    let mut year = Year::join(&plan("standard"), "2026-01-01");
+    let bought = year.buy("50");
+    year.close();
+    year.buy("7");
+    let figures = |corrections: &[(&str, &str)]| {
+        let mut input = year.input();
+        let of = |(grant, amount): &(&str, &str)| ((*grant).to_owned(), credits(amount));
+        input.corrections = corrections.iter().map(of).collect();
+        let total = close(&input).unwrap().statement;
+        [total.opening, total.granted, total.purchased].map(|credits| Credits::to_string(&credits))
+    };
+    assert_eq!(figures(&[]), ["50", "1000", "7"]);
+    assert_eq!(figures(&[(&bought, "10")]), ["40", "1010", "7"]);
+    assert_eq!(figures(&[(&bought, "-10")]), ["60", "1000", "-3"]);
+    assert_eq!(figures(&[(&bought, "10"), (&bought, "-4"), ("another", "1")]), ["44", "1006", "7"]);
+}
+
 // F52: at the limits of the numbers the close is an error or exact; it never wraps and never panics.
 #[test]
 fn numbers_that_do_not_fit_are_errors() {
