@@ -20,6 +20,7 @@ missing() {
     pg_bin >/dev/null || echo postgresql
     command -v pdftotext >/dev/null || echo poppler-utils
     command -v qpdf >/dev/null || echo qpdf
+    [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || echo pgbouncer
     [ -e /usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf ] || echo fonts-droid-fallback
     command -v cc >/dev/null || echo gcc libc6-dev
 }
