@@ -65,8 +65,11 @@ async fn closed(world: &World, of: &str) -> Vec<String> {
     world.table(&sql).await.concat()
 }
 
-/// Those who wait for feeds, with the sources and days they wait for.
-fn waiting(held: &[Held]) -> Vec<(Vec<String>, Vec<(String, Vec<NaiveDate>)>)> {
+/// Organizations that wait, with the sources and days they wait for.
+type Waiting = (Vec<String>, Vec<(String, Vec<NaiveDate>)>);
+
+/// Those who wait for feeds.
+fn waiting(held: &[Held]) -> Vec<Waiting> {
     held.iter()
         .map(|held| {
             let feeds = held.feeds.iter().map(|feed| (feed.source.clone(), feed.days.clone()));
@@ -77,7 +80,7 @@ fn waiting(held: &[Held]) -> Vec<(Vec<String>, Vec<(String, Vec<NaiveDate>)>)> {
 
 const SILENT: &str = "2026-02-24";
 
-fn on_the_silent_day(from: &str) -> Vec<(Vec<String>, Vec<(String, Vec<NaiveDate>)>)> {
+fn on_the_silent_day(from: &str) -> Vec<Waiting> {
     let names = vec!["acme".to_owned(), "bolt".to_owned()];
     vec![(names, vec![(from.to_owned(), vec![day(SILENT)])])]
 }

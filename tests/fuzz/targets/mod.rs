@@ -18,8 +18,11 @@ pub mod tables;
 pub mod usage;
 pub mod values;
 
+/// What is done with one input.
+pub type Target = fn(&[u8]);
+
 /// Every target by name: the name of its corpus and of its program.
-pub const ALL: [(&str, fn(&[u8])); 12] = [
+pub const ALL: [(&str, Target); 12] = [
     ("usage", usage::target),
     ("cloudevents", cloudevents::target),
     ("organizations", organizations::target),

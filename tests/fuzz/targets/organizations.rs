@@ -47,7 +47,9 @@ pub fn target(data: &[u8]) {
             }
             for (line, contacts) in file.organizations.values() {
                 assert!((first..=most).contains(line));
-                contacts.iter().for_each(|(_, address)| assert_address(address));
+                for (_, address) in contacts {
+                    assert_address(address);
+                }
             }
         }
     }
@@ -82,5 +84,5 @@ fn luhn(digits: &str) -> bool {
     let doubled = |digit: u32| if digit > 4 { digit * 2 - 9 } else { digit * 2 };
     let digits = digits.chars().rev().filter_map(|c| c.to_digit(10)).enumerate();
     let sum: u32 = digits.map(|(at, d)| if at % 2 == 0 { d } else { doubled(d) }).sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }

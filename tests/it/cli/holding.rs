@@ -1,7 +1,5 @@
 //! What waits for a person, and the commands that let it go: their shapes, exit codes and refusals.
 
-#![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
-
 use serde_json::{Value, json};
 
 use super::home::{Home, THREE};

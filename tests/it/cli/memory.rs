@@ -2,8 +2,6 @@
 //!
 //! `MONTHEND_MEMORY_ORGANIZATIONS=10000` measures the full size, some minutes unoptimized.
 
-#![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
-
 use std::fmt::Write as _;
 use std::process::Stdio;
 use std::time::Duration;

@@ -4,6 +4,7 @@
 //! `MONTHEND_FLIPS=1000` asks for so many on each engine.
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
+#![expect(clippy::print_stdout, reason = "what was counted is said")]
 
 mod alter;
 
@@ -183,7 +184,7 @@ fn each_flipped_byte_of_the_file_is_found_or_holds_no_fact() {
             for rest in ["monthend.db-wal", "monthend.db-shm"] {
                 let _ = std::fs::remove_file(world.home().join(rest));
             }
-            std::fs::write(&file, &flipped).unwrap();
+            write_durably(&file, &flipped).unwrap();
             if is_reported(&world).await {
                 found += 1;
                 continue;
@@ -197,7 +198,7 @@ fn each_flipped_byte_of_the_file_is_found_or_holds_no_fact() {
             );
             free += 1;
         }
-        std::fs::write(&file, &bytes).unwrap();
+        write_durably(&file, &bytes).unwrap();
         println!("{count} bytes flipped (seed {seed}): {found} reported, {free} held no fact");
         assert_eq!(found + free, count);
     });

@@ -2,7 +2,6 @@
 //! transaction. Runs where `pgbouncer` is installed; what must be set is in docs/OPERATIONS.md.
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
-#![expect(clippy::print_stderr, reason = "what was left out is said")]
 #![expect(clippy::panic, reason = "one clear sentence instead of an error value")]
 
 use std::process::{Child, Command, Stdio};
@@ -97,7 +96,8 @@ fn months_are_done_through_a_pooler() {
                 tokio::spawn(async move { runner.tick(None).await.unwrap() })
             };
             let (one, other) = tokio::join!(tick(apps[0].clone()), tick(apps[1].clone()));
-            (one.unwrap(), other.unwrap());
+            one.unwrap();
+            other.unwrap();
             world.clean_tick().await;
             assert_eq!(world.parked().await, []);
             for n in 0..12 {
