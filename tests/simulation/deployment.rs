@@ -70,7 +70,9 @@ fn home() -> tempfile::TempDir {
     }
     // One effect after the other: the same seed is then the same history.
     let text = config::STARTER.replace("# effects_at_once = 8", "effects_at_once = 1");
-    assert!(text.contains("\neffects_at_once = 1"));
+    // Databases are copies of a prepared one, and this is their home.
+    let text = text.replace("mode = \"test\"", "mode = \"test\"\ndeployment = \"dep_simulation\"");
+    assert!(text.contains("\neffects_at_once = 1") && text.contains("\ndeployment = "));
     write(&home.path().join("monthend.toml"), text.as_bytes());
     home
 }
