@@ -197,6 +197,10 @@ fn report(shared: &Shared, what: &str, wanted: u64, begun: Instant) -> bool {
     for replay in failures.iter() {
         println!("  cargo test --release --test simulation -- {replay}");
     }
+    if lived == 0 {
+        println!("no history was lived: nothing is proven");
+        return false;
+    }
     if lived >= LARGE && !never.is_empty() {
         println!("never happened: {}", never.join(", "));
         return false;
@@ -249,7 +253,7 @@ fn main() -> ExitCode {
     }
     let mut good = once_failed(&asked);
     if asked.histories > 0 {
-        let shared = Shared::default();
+        let (shared, begun) = (Shared::default(), Instant::now());
         run(&asked, &shared, asked.histories, false, begun);
         good &= report(&shared, "histories", asked.histories, begun);
     }
