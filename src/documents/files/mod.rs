@@ -171,15 +171,19 @@ fn sweep(dir: &Path, older_than: SystemTime, depth: usize) -> Result<usize, File
         let entry = entry.map_err(failed_io("list", dir))?;
         let path = entry.path();
         // Not of the target: a link is neither followed nor removed.
-        let Ok(metadata) = path.symlink_metadata() else {
+        let Ok(kind) = entry.file_type() else {
             continue;
         };
-        if metadata.is_dir() && depth > 0 {
+        let is_temporary =
+            || kind.is_file() && entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        // Only what may be removed is looked at closer: an outbox holds very many files.
+        let is_old = || {
+            let metadata = path.symlink_metadata().and_then(|metadata| metadata.modified());
+            metadata.is_ok_and(|at| at < older_than)
+        };
+        if kind.is_dir() && depth > 0 {
             removed += sweep(&path, older_than, depth - 1)?;
-        } else if metadata.is_file()
-            && entry.file_name().to_string_lossy().starts_with(TEMPORARY)
-            && metadata.modified().is_ok_and(|at| at < older_than)
-        {
+        } else if is_temporary() && is_old() {
             match std::fs::remove_file(&path) {
                 Ok(()) => removed += 1,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

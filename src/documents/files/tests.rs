@@ -67,3 +67,19 @@ fn only_old_temporary_files_are_swept() {
     assert_eq!(sweep_temporaries(home.path(), written + minute).unwrap(), 1);
     assert_eq!(names(&home.path().join("a")), ["kept.pdf"]);
 }
+
+// F6: what a killed `init` left in the home folder stayed there for good.
+#[test]
+fn a_folder_is_swept_without_what_is_below_it() {
+    let home = tempfile::tempdir().unwrap();
+    store_batch(home.path(), &[("a/kept.pdf", b"1")]).unwrap();
+    for left in ["a", "."] {
+        let left = home.path().join(left).join(format!("{TEMPORARY}1-1"));
+        std::fs::copy(home.path().join("a/kept.pdf"), left).unwrap();
+    }
+    let later: DateTime<Utc> = std::time::SystemTime::UNIX_EPOCH.into();
+    assert_eq!(sweep_temporaries_in(home.path(), later).unwrap(), 0);
+    let later = later + chrono::Duration::days(1_000_000);
+    assert_eq!(sweep_temporaries_in(home.path(), later).unwrap(), 1);
+    assert_eq!(names(&home.path().join("a")), [format!("{TEMPORARY}1-1"), "kept.pdf".to_owned()]);
+}
