@@ -84,12 +84,16 @@ pub async fn open_database(address: &str) -> Result<Db> {
     open_database_for(address, &Runner::default()).await
 }
 
-/// Opens a database and brings it to this program's schema. No transaction on it outlives a lease of the runner.
+/// How long a transaction that writes may stand still: far longer than any does between two statements.
+const LONGEST_IDLE: Duration = Duration::from_secs(10);
+
+/// Opens a database and brings it to this program's schema. A process that is stopped in a transaction keeps its rows
+/// locked for a third of the runner's lease at most.
 pub async fn open_database_for(address: &str, runner: &Runner) -> Result<Db> {
     // The address may hold a password: it is not repeated.
     let place = address.strip_prefix("sqlite:").unwrap_or("the PostgreSQL server");
     let lease = Duration::from_secs(u64::from(runner.lease_s));
-    let db = Db::open(address, lease).await.with_context(|| format!("cannot open {place}"))?;
+    let db = Db::open(address, (lease / 3).min(LONGEST_IDLE)).await.with_context(|| format!("cannot open {place}"))?;
     migrations::migrate(&db).await.with_context(|| format!("cannot migrate {place}"))?;
     Ok(db)
 }

@@ -5,9 +5,11 @@
 
 pub mod breaker;
 pub mod definition;
+mod perform;
 pub mod plan;
 pub mod report;
 pub mod requests;
+pub mod rescue;
 pub mod runner;
 pub mod schedule;
 pub mod serve;

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tokio_util::sync::CancellationToken;
 
+use super::rescue::rescue;
 use super::runner::Runner;
 use crate::app::App;
 
@@ -37,6 +38,7 @@ pub async fn serve(
         let runner = Runner::new(app.clone(), stop.clone())?;
         workers.spawn(work(runner, worker == 0, wake.clone(), stop.clone()));
     }
+    workers.spawn(rescue(Runner::new(app.clone(), stop.clone())?, stop.clone()));
     if let Some(refused) = app.identity.refusal() {
         tracing::error!("{refused}");
     }
@@ -69,7 +71,7 @@ async fn heartbeat(app: &App, wake: Arc<Notify>) -> Result<JobScheduler> {
 }
 
 /// One worker plans at each heartbeat and works, the others only work. Between heartbeats an idle one wakes when
-/// a step may be tried again, or when the lease of a dead worker is over.
+/// a step may be tried again.
 async fn work(runner: Runner, plans: bool, wake: Arc<Notify>, stop: CancellationToken) {
     let mut heartbeat = true;
     loop {

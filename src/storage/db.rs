@@ -39,11 +39,15 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that read at the same time on SQLite, or do anything on PostgreSQL.
 const CONNECTIONS: u32 = 8;
 
+/// A reader locks no row: it may think longer between two statements than a writer.
+const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+    SET LOCAL idle_in_transaction_session_timeout = '1h'";
+
 impl Db {
     /// Opens a database by its address: `sqlite:PATH` or `postgres://…`.
     ///
-    /// `longest_idle` ends a transaction that stands still, on a server: a process that was stopped in one, or
-    /// whose machine is gone, keeps its row locks no longer.
+    /// `longest_idle` ends a transaction that writes and stands still, on a server: a process that was stopped in
+    /// one, or whose machine is gone, keeps its row locks no longer.
     ///
     /// # Errors
     /// It cannot be reached, or its settings would not keep what is committed.
@@ -131,9 +135,7 @@ impl Db {
     pub async fn read(&self) -> Result<Tx, StorageError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
-            Self::Postgres(pool) => Tx::Postgres(
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
-            ),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin_with(BEGIN_READ).await?),
         })
     }
 

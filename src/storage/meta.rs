@@ -27,14 +27,20 @@ pub async fn get(tx: &mut Tx, name: &str) -> Result<Option<String>, StorageError
     Ok(row.map(|(value,)| value))
 }
 
-/// Stores a fact unless it is there; gives what is stored then.
-pub async fn get_or_set(tx: &mut Tx, name: &str, value: &str) -> Result<String, StorageError> {
+/// Stores a fact unless it is there.
+async fn set_once(tx: &mut Tx, name: &str, value: &str) -> Result<(), StorageError> {
     execute!(
         tx,
         "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
         name,
         value
     );
+    Ok(())
+}
+
+/// Stores a fact unless it is there; gives what is stored then.
+pub async fn get_or_set(tx: &mut Tx, name: &str, value: &str) -> Result<String, StorageError> {
+    set_once(tx, name, value).await?;
     Ok(get(tx, name).await?.unwrap_or_else(|| value.to_owned()))
 }
 
@@ -60,19 +66,31 @@ pub async fn high_water(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageErr
 /// How far the stored instant may lag behind the work.
 const LAG: Duration = Duration::seconds(30);
 
-/// Raises the latest instant; never lowers it. It is written only where it lags: every claim comes by here,
-/// and a process that is stopped with this row in hand would keep all others waiting.
+/// The raise, with what makes it skip a row in other hands on PostgreSQL.
+macro_rules! raise {
+    ($skip:literal) => {
+        concat!(
+            "UPDATE meta SET value = $2 WHERE name IN (SELECT name FROM meta WHERE name = $1 AND value < $2 ",
+            $skip,
+            ")"
+        )
+    };
+}
+
+/// Raises the latest instant; never lowers it. It is written only where it lags, and waits for nobody: every claim
+/// comes by here, and a process that is stopped with this row in hand would keep all others from claiming.
 pub async fn raise_high_water(tx: &mut Tx, at: DateTime<Utc>) -> Result<(), StorageError> {
-    if high_water(tx).await?.is_some_and(|high| at < high + LAG) {
-        return Ok(());
-    }
     let text = at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-    execute!(
-        tx,
-        "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE \
-         SET value = excluded.value WHERE meta.value < excluded.value",
-        names::HIGH_WATER,
-        text
-    );
-    Ok(())
+    match high_water(tx).await? {
+        None => set_once(tx, names::HIGH_WATER, &text).await,
+        Some(high) if at < high + LAG => Ok(()),
+        Some(_) => {
+            let sql = match tx {
+                Tx::Sqlite(_) => raise!(""),
+                Tx::Postgres(_) => raise!("FOR UPDATE SKIP LOCKED"),
+            };
+            execute!(tx, sql, names::HIGH_WATER, text);
+            Ok(())
+        }
+    }
 }

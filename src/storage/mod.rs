@@ -10,6 +10,7 @@ pub mod audit;
 pub mod brakes;
 pub mod catalog;
 pub mod charges;
+pub mod claims;
 pub mod contacts;
 pub mod corrections;
 pub mod cycles;

@@ -1,4 +1,4 @@
-//! Steps: the one work table. Claimed by compare-and-set, finished only by their own epoch.
+//! Steps: the one work table. Claimed by compare-and-set ([`super::claims`]), finished only by their own epoch.
 
 use chrono::{DateTime, Utc};
 
@@ -73,109 +73,6 @@ pub async fn add(tx: &mut Tx, steps: &[Step], now: DateTime<Utc>) -> Result<(), 
 /// Kinds of steps this program can do, between commas. What a newer program wrote is left to it (F33).
 pub const KNOWN_KINDS: &str = ",import_usage,close,brake,issue,render,document,admission,alert,expiry_notice,\
     recharge,retry_payment,check_method,charge,refund,mail,webhook,";
-
-/// What a claim writes and asks for.
-#[derive(Debug, Clone)]
-pub struct Claim<'a> {
-    /// Who claims: unique per process.
-    pub owner: &'a str,
-    /// Now.
-    pub now: DateTime<Utc>,
-    /// Until when the claim holds.
-    pub lease_until: DateTime<Utc>,
-    /// Ranks from this one …
-    pub min_rank: i64,
-    /// … up to and including this one.
-    pub max_rank: i64,
-    /// At most so many, all of one rank.
-    pub limit: i64,
-    /// Only this run; none: any.
-    pub run: Option<&'a str>,
-}
-
-/// Which steps a claim looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Among {
-    /// All that may go now.
-    All,
-    /// Those whose worker gave no sign of life until its lease was over.
-    Abandoned,
-}
-
-/// The claim, with what makes concurrent claimers skip each other's rows on PostgreSQL.
-macro_rules! claim {
-    ($skip:literal) => {
-        concat!(
-            "UPDATE step SET state = 'leased', owner = $1, lease_until = $3, epoch = epoch + 1, ",
-            "attempts = attempts + 1 WHERE id IN (SELECT id FROM step WHERE ",
-            "state IN ('ready', 'leased') ",
-            "AND ((state = 'ready' AND next_at <= $2) OR (state = 'leased' AND lease_until <= $2)) ",
-            "AND rank = $4 AND ($6 = '' OR run_id = $6) AND ($7 = '' OR state = $7) ",
-            "AND REPLACE($8, ',' || kind || ',', '') <> $8 ",
-            "ORDER BY rank, ordinal, id LIMIT $5 ",
-            $skip,
-            ") RETURNING id, run_id, kind, rank, ordinal, organization, first_organization, ",
-            "last_organization, organizations, subject, state, epoch, attempts, next_at, error"
-        )
-    };
-}
-
-/// Claims due steps, lowest rank first. All claimed steps have the rank of the first.
-pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Step>, StorageError> {
-    claim_among(tx, claim, Among::All).await
-}
-
-/// Claims due steps, lowest rank first. All claimed steps have the rank of the first.
-///
-/// No close is claimed while usage is being imported: use that has arrived counts for its own cycle.
-pub async fn claim_among(
-    tx: &mut Tx,
-    claim: &Claim<'_>,
-    among: Among,
-) -> Result<Vec<Step>, StorageError> {
-    let state = match among {
-        Among::All => "",
-        Among::Abandoned => "leased",
-    };
-    let Some((rank,)) = fetch_optional!(
-        tx,
-        (i64,),
-        "SELECT s.rank FROM step s WHERE s.state IN ('ready', 'leased') \
-         AND ((s.state = 'ready' AND s.next_at <= $1) OR (s.state = 'leased' AND s.lease_until <= $1)) \
-         AND s.rank BETWEEN $2 AND $3 AND ($4 = '' OR s.run_id = $4) AND ($5 = '' OR s.state = $5) \
-         AND REPLACE($6, ',' || s.kind || ',', '') <> $6 \
-         AND (s.kind <> 'close' OR NOT EXISTS (SELECT 1 FROM step i WHERE i.state IN ('ready', 'leased') \
-         AND i.kind = 'import_usage' AND (i.state = 'leased' OR i.next_at <= $1))) \
-         ORDER BY s.rank, s.ordinal, s.id LIMIT 1",
-        claim.now,
-        claim.min_rank,
-        claim.max_rank,
-        claim.run.unwrap_or_default(),
-        state,
-        KNOWN_KINDS
-    ) else {
-        return Ok(Vec::new());
-    };
-    let sql = match tx {
-        Tx::Sqlite(_) => claim!(""),
-        Tx::Postgres(_) => claim!("FOR UPDATE SKIP LOCKED"),
-    };
-    let mut steps = fetch_all!(
-        tx,
-        Step,
-        sql,
-        claim.owner,
-        claim.now,
-        claim.lease_until,
-        rank,
-        claim.limit,
-        claim.run.unwrap_or_default(),
-        state,
-        KNOWN_KINDS
-    );
-    steps.sort_by(|a, b| (a.rank, a.ordinal, &a.id).cmp(&(b.rank, b.ordinal, &b.id)));
-    Ok(steps)
-}
 
 /// Marks a step done, in the transaction of its facts.
 ///
@@ -425,14 +322,12 @@ pub async fn unfinished_subjects(tx: &mut Tx, kind: &str) -> Result<Vec<String>,
     Ok(rows.into_iter().map(|(subject,)| subject).collect())
 }
 
-/// When the first step that waits may go, or the first lease is over; this may lie in the past. What this program
-/// cannot do is left out.
+/// When the first step that waits may go; this may lie in the past. What this program cannot do is left out.
 pub async fn next_at(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageError> {
     let (at,) = fetch_one!(
         tx,
         (Option<DateTime<Utc>>,),
-        "SELECT MIN(CASE WHEN state = 'ready' THEN next_at ELSE lease_until END) FROM step \
-         WHERE state IN ('ready', 'leased') AND REPLACE($1, ',' || kind || ',', '') <> $1",
+        "SELECT MIN(next_at) FROM step WHERE state = 'ready' AND REPLACE($1, ',' || kind || ',', '') <> $1",
         KNOWN_KINDS
     );
     Ok(at)

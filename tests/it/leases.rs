@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -12,9 +14,12 @@ use monthend::app::{App, open_database_for};
 use monthend::config;
 use monthend::jobs::StepKind;
 use monthend::jobs::plan;
+use monthend::jobs::rescue::rescue;
 use monthend::jobs::runner::Runner;
 use monthend::mail::{Composed, Handed, MailError, Mailer};
-use monthend::storage::steps::{self, Claim, Step};
+use monthend::storage::claims::{self, Claim};
+use monthend::storage::steps::{self, Step};
+use monthend::storage::{Tx, meta};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor as _};
 use tokio_util::sync::CancellationToken;
@@ -50,28 +55,44 @@ async fn take_and_die(app: &App) -> Step {
     let claim =
         Claim { owner: "mortal", now, lease_until, min_rank, max_rank, limit: 1, run: None };
     let mut tx = app.db.write().await.unwrap();
-    let claimed = steps::claim(&mut tx, &claim).await.unwrap();
+    let claimed = claims::claim(&mut tx, &claim).await.unwrap();
     tx.commit().await.unwrap();
     claimed.into_iter().next().unwrap()
 }
 
-// F17: an idle worker slept until the next heartbeat, whatever lease was over before.
-both_engines!(an_idle_worker_wakes_when_a_lease_is_over, |world| {
+// F17: whoever takes over what a dead worker left had to be idle, or at the end of its own step; and a step is taken
+// once its lease is over, not before.
+both_engines!(what_a_dead_worker_left_is_taken_over, |world| {
     one_organization(&world).await;
-    world.restart(&[("heartbeat_s = 30", "heartbeat_s = 3600")]).await;
-    let look = async || runner(world.app()).next_look().await.unwrap();
-    // A lease that begins after this look is not over before the next one.
-    assert_eq!(look().await, LEASE);
     plan_close(&world.app()).await;
     take_and_die(&world.app()).await;
-    world.pass(20);
-    assert_eq!(look().await, Duration::from_secs(40));
-    // What is over and not taken yet is somebody else's to take: no storm of questions.
-    world.pass(41);
-    assert_eq!(look().await, Duration::from_secs(1));
+    let left = async || {
+        let mut tx = world.app().db.read().await.unwrap();
+        claims::has_abandoned(&mut tx, world.now()).await.unwrap()
+    };
+    let taken = async || {
+        let now = world.now();
+        let (min_rank, max_rank, lease_until) = (0, 1_000, now + LEASE);
+        let claim =
+            Claim { owner: "heir", now, lease_until, min_rank, max_rank, limit: 9, run: None };
+        let app = world.app();
+        let mut tx = app.db.write().await.unwrap();
+        let taken = claims::take_over(&mut tx, &claim).await.unwrap();
+        tx.commit().await.unwrap();
+        taken
+    };
+    world.pass(59);
+    assert!(!left().await);
+    assert!(taken().await.is_empty());
+    world.pass(1);
+    assert!(left().await);
+    let taken_over = taken().await;
+    assert_eq!(taken_over.len(), 1);
+    assert_eq!((taken_over[0].epoch, taken_over[0].attempts), (2, 2));
+    assert!(!left().await);
+    assert!(taken().await.is_empty());
+    world.pass(60);
     world.clean_tick().await;
-    world.restart(&[("heartbeat_s = 3600", "heartbeat_s = 7")]).await;
-    assert_eq!(look().await, Duration::from_secs(7));
 });
 
 // A step that waits is tried again in its time, not with the heartbeat after it.
@@ -89,54 +110,110 @@ both_engines!(an_idle_worker_wakes_when_a_step_may_go, |world| {
     world.clean_tick().await;
 });
 
-/// A mail server after whose first mail the program is told to stop.
-struct LastMail(CancellationToken);
+/// A mail server that keeps the first who asks waiting.
+struct Slow {
+    asked: AtomicUsize,
+    answers: CancellationToken,
+}
 
 #[async_trait]
-impl Mailer for LastMail {
+impl Mailer for Slow {
     fn name(&self) -> &'static str {
-        "last"
+        "slow"
     }
 
     async fn hand_over(&self, _: &Composed) -> Result<Handed, MailError> {
-        self.0.cancel();
+        if self.asked.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.answers.cancelled().await;
+        }
         Ok(Handed::default())
     }
 }
 
-// F17: what a dead worker held waited behind everything of a lower rank, a whole month's close.
-both_engines!(abandoned_steps_go_before_all_others, |world| {
-    one_organization(&world).await;
+// F17: what a dead worker left waited until a worker was free, behind everything of a lower rank, a slow provider or a
+// row in other hands.
+both_engines!(abandoned_steps_wait_for_no_busy_worker, |world| {
+    world.set_clock("2026-01-01T09:00:00Z");
+    let organization = |id| Org::new(id, "professional", "2026-01-01").pays("ok");
+    world.organizations(&[organization("acme"), organization("bolt")]).await;
+    world.set_clock("2026-02-01T02:00:00Z");
     runner(world.app()).up_to(StepKind::Charge).tick(None).await.unwrap();
-    let mail = take_and_die(&world.app()).await;
-    assert_eq!(mail.kind, "mail");
-    world.set_clock("2026-03-01T02:00:00Z");
-    plan_close(&world.app()).await;
-    let stop = CancellationToken::new();
+    let left = take_and_die(&world.app()).await;
+    assert_eq!(left.kind, "mail");
     let mut app = world.another_app().await;
-    Arc::get_mut(&mut app).unwrap().mailer = Arc::new(LastMail(stop.clone()));
-    Runner::new(app.clone(), stop).unwrap().tick(None).await.unwrap();
+    let answers = CancellationToken::new();
+    let slow = Arc::new(Slow { asked: AtomicUsize::new(0), answers: answers.clone() });
+    Arc::get_mut(&mut app).unwrap().mailer = slow.clone();
+    let busy = runner(app.clone());
+    let busy = tokio::spawn(async move { busy.work(None, &mut BTreeSet::new()).await });
+    while slow.asked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    world.pass(61);
+    let stop = CancellationToken::new();
+    let rescuer = tokio::spawn(rescue(runner(app.clone()), stop.clone()));
+    let done = format!("step WHERE state = 'done' AND id = '{}'", left.id);
+    while world.count(&done).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!busy.is_finished());
+    answers.cancel();
+    stop.cancel();
+    rescuer.await.unwrap();
+    busy.await.unwrap().unwrap();
     app.db.close().await;
-    let done = format!("step WHERE state = 'done' AND id = '{}'", mail.id);
-    assert_eq!(world.count(&done).await, 1);
-    assert_eq!(world.count("billing_cycle WHERE state = 'closed'").await, 1);
     world.clean_tick().await;
-    assert_eq!(world.count("billing_cycle WHERE state = 'closed'").await, 2);
+    assert_eq!(world.count("mail WHERE state = 'sent'").await, 2);
 });
 
 // F17: a process stopped in a transaction kept its rows locked for two minutes, twice its lease: nobody could take its
-// steps again, and all workers waited for its lock on the mark of the latest work.
+// steps again, and all workers waited for its lock on the mark of the latest work. At a third of the lease, others
+// that wait for such a lock and are stopped themselves still let go before it is over.
 #[test]
-fn no_transaction_outlives_a_lease() {
+fn no_transaction_that_writes_stands_still_for_long() {
     run(Engine::Postgres, |world| async move {
-        for (lease_s, told) in [(60, "1min"), (2, "2s")] {
+        for (lease_s, told) in [(60, "10s"), (15, "5s"), (3, "1s")] {
             let address = world.options().database.unwrap();
             let settings = config::Runner { lease_s, ..config::Runner::default() };
             let db = open_database_for(&address, &settings).await.unwrap();
             let setting = "SELECT current_setting('idle_in_transaction_session_timeout')";
-            assert_eq!(database::table(&db, setting).await, [[told]]);
+            let mut tx = db.write().await.unwrap();
+            let Tx::Postgres(writer) = &mut tx else { panic!("not PostgreSQL") };
+            let shown: (String,) = sqlx::query_as(setting).fetch_one(&mut **writer).await.unwrap();
+            assert_eq!(shown.0, told);
+            drop(tx);
+            // What reads locks nothing, and may think longer.
+            assert_eq!(database::table(&db, setting).await, [["1h"]]);
             db.close().await;
         }
+    });
+}
+
+// F17: one process is stopped with the mark of the latest work in its hands; others claim nevertheless.
+#[test]
+fn a_claim_waits_for_no_row_in_other_hands() {
+    run(Engine::Postgres, |world| async move {
+        one_organization(&world).await;
+        plan_close(&world.app()).await;
+        let address = world.options().database.unwrap();
+        let mut holder = PgConnection::connect(&address).await.unwrap();
+        holder.execute("BEGIN").await.unwrap();
+        holder.execute("SELECT 1 FROM meta WHERE name = 'high_water_at' FOR UPDATE").await.unwrap();
+        let app = world.app();
+        let mut tx = app.db.write().await.unwrap();
+        meta::raise_high_water(&mut tx, world.now()).await.unwrap();
+        let step = take_and_die(&app).await;
+        tx.commit().await.unwrap();
+        // A sign of life does not wait for the step's own transaction either.
+        let mut own = app.db.write().await.unwrap();
+        steps::hold(&mut own, &step, world.now() + LEASE).await.unwrap();
+        let mut sign = app.db.write().await.unwrap();
+        claims::renew(&mut sign, &step, world.now() + LEASE).await.unwrap();
+        drop((own, sign));
+        holder.execute("ROLLBACK").await.unwrap();
+        holder.close().await.unwrap();
+        world.pass(61);
+        world.clean_tick().await;
     });
 }
 

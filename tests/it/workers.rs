@@ -11,7 +11,8 @@ use monthend::jobs::plan;
 use monthend::jobs::runner::Runner;
 use monthend::jobs::steps::{self as step_kinds, StepError};
 use monthend::storage::StorageError;
-use monthend::storage::steps::{self, Claim, Step};
+use monthend::storage::claims::{self, Claim};
+use monthend::storage::steps::{self, Step};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Org, World, both_engines, events};
@@ -111,7 +112,7 @@ async fn take_one(app: &App, owner: &str) -> Option<Step> {
         run: None,
     };
     let mut tx = app.db.write().await.unwrap();
-    let claimed = steps::claim(&mut tx, &claim).await.unwrap();
+    let claimed = claims::claim(&mut tx, &claim).await.unwrap();
     tx.commit().await.unwrap();
     claimed.into_iter().next()
 }

@@ -13,7 +13,8 @@ use monthend::jobs::requests;
 use monthend::jobs::runner::Runner;
 use monthend::jobs::steps as step_kinds;
 use monthend::services::purchases::{self, Wanted};
-use monthend::storage::steps::{self, Claim, Step};
+use monthend::storage::claims::{self, Claim};
+use monthend::storage::steps::{self, Step};
 use tokio_util::sync::CancellationToken;
 
 use self::expected::{ANSWERS, Case, Moment, Stand, early, late};
@@ -63,7 +64,7 @@ async fn claim_charges(world: &World) -> Vec<Step> {
         run: None,
     };
     let mut tx = app.db.write().await.unwrap();
-    let claimed = steps::claim(&mut tx, &claim).await.unwrap();
+    let claimed = claims::claim(&mut tx, &claim).await.unwrap();
     tx.commit().await.unwrap();
     claimed
 }

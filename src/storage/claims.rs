@@ -1,0 +1,185 @@
+//! Claims: how a step comes into a worker's hands. Compare-and-set by epoch; no claim waits for a row that
+//! another transaction holds.
+
+use chrono::{DateTime, Utc};
+
+use super::db::{execute, fetch_all, fetch_optional};
+use super::steps::{KNOWN_KINDS, Step};
+use super::{StorageError, Tx};
+
+/// What a claim writes and asks for.
+#[derive(Debug, Clone)]
+pub struct Claim<'a> {
+    /// Who claims: unique per process.
+    pub owner: &'a str,
+    /// Now.
+    pub now: DateTime<Utc>,
+    /// Until when the claim holds.
+    pub lease_until: DateTime<Utc>,
+    /// Ranks from this one …
+    pub min_rank: i64,
+    /// … up to and including this one.
+    pub max_rank: i64,
+    /// At most so many.
+    pub limit: i64,
+    /// Only this run; none: any.
+    pub run: Option<&'a str>,
+}
+
+/// The columns a claim gives.
+macro_rules! returning {
+    () => {
+        " RETURNING id, run_id, kind, rank, ordinal, organization, first_organization, \
+         last_organization, organizations, subject, state, epoch, attempts, next_at, error"
+    };
+}
+
+/// What a claim writes.
+macro_rules! lease {
+    () => {
+        "UPDATE step SET state = 'leased', owner = $1, lease_until = $3, epoch = epoch + 1, \
+         attempts = attempts + 1 WHERE id IN "
+    };
+}
+
+/// No close is claimed while usage is being imported: use that has arrived counts for its own cycle.
+macro_rules! import_is_over {
+    ($step:literal, $now:literal) => {
+        concat!(
+            "(", $step, ".kind <> 'close' OR NOT EXISTS (SELECT 1 FROM step i WHERE i.state IN ('ready', 'leased') ",
+            "AND i.kind = 'import_usage' AND (i.state = 'leased' OR i.next_at <= ", $now, ")))"
+        )
+    };
+}
+
+/// The claim of due steps of one rank. The last part makes concurrent claimers skip each other's rows on PostgreSQL.
+macro_rules! claim {
+    ($skip:literal) => {
+        concat!(
+            lease!(),
+            "(SELECT id FROM step WHERE state IN ('ready', 'leased') ",
+            "AND ((state = 'ready' AND next_at <= $2) OR (state = 'leased' AND lease_until <= $2)) ",
+            "AND rank = $4 AND ($6 = '' OR run_id = $6) ",
+            "AND REPLACE($7, ',' || kind || ',', '') <> $7 ",
+            "ORDER BY rank, ordinal, id LIMIT $5 ",
+            $skip,
+            ")",
+            returning!()
+        )
+    };
+}
+
+/// The claim of what dead workers left.
+macro_rules! take_over {
+    ($skip:literal) => {
+        concat!(
+            lease!(),
+            "(SELECT id FROM step s WHERE s.state = 'leased' AND s.lease_until <= $2 ",
+            "AND s.rank BETWEEN $4 AND $5 AND REPLACE($7, ',' || s.kind || ',', '') <> $7 AND ",
+            import_is_over!("s", "$2"),
+            " ORDER BY s.lease_until, s.rank, s.ordinal, s.id LIMIT $6 ",
+            $skip,
+            ")",
+            returning!()
+        )
+    };
+}
+
+/// Claims due steps, lowest rank first. All claimed steps have the rank of the first.
+pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Step>, StorageError> {
+    let Some((rank,)) = fetch_optional!(
+        tx,
+        (i64,),
+        concat!(
+            "SELECT s.rank FROM step s WHERE s.state IN ('ready', 'leased') ",
+            "AND ((s.state = 'ready' AND s.next_at <= $1) OR (s.state = 'leased' AND s.lease_until <= $1)) ",
+            "AND s.rank BETWEEN $2 AND $3 AND ($4 = '' OR s.run_id = $4) ",
+            "AND REPLACE($5, ',' || s.kind || ',', '') <> $5 AND ",
+            import_is_over!("s", "$1"),
+            " ORDER BY s.rank, s.ordinal, s.id LIMIT 1"
+        ),
+        claim.now,
+        claim.min_rank,
+        claim.max_rank,
+        claim.run.unwrap_or_default(),
+        KNOWN_KINDS
+    ) else {
+        return Ok(Vec::new());
+    };
+    let sql = match tx {
+        Tx::Sqlite(_) => claim!(""),
+        Tx::Postgres(_) => claim!("FOR UPDATE SKIP LOCKED"),
+    };
+    let mut steps = fetch_all!(
+        tx,
+        Step,
+        sql,
+        claim.owner,
+        claim.now,
+        claim.lease_until,
+        rank,
+        claim.limit,
+        claim.run.unwrap_or_default(),
+        KNOWN_KINDS
+    );
+    steps.sort_by(|a, b| (a.rank, a.ordinal, &a.id).cmp(&(b.rank, b.ordinal, &b.id)));
+    Ok(steps)
+}
+
+/// Is there a step whose worker gave no sign of life until its lease was over?
+pub async fn has_abandoned(tx: &mut Tx, now: DateTime<Utc>) -> Result<bool, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (String,),
+        "SELECT id FROM step WHERE state = 'leased' AND lease_until <= $1 LIMIT 1",
+        now
+    );
+    Ok(row.is_some())
+}
+
+/// Claims steps whose worker gave no sign of life until its lease was over, of any of the ranks and any run.
+pub async fn take_over(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Step>, StorageError> {
+    let sql = match tx {
+        Tx::Sqlite(_) => take_over!(""),
+        Tx::Postgres(_) => take_over!("FOR UPDATE SKIP LOCKED"),
+    };
+    let mut steps = fetch_all!(
+        tx,
+        Step,
+        sql,
+        claim.owner,
+        claim.now,
+        claim.lease_until,
+        claim.min_rank,
+        claim.max_rank,
+        claim.limit,
+        KNOWN_KINDS
+    );
+    steps.sort_by(|a, b| (a.rank, a.ordinal, &a.id).cmp(&(b.rank, b.ordinal, &b.id)));
+    Ok(steps)
+}
+
+/// Renews a lease for a worker that is still at its step. It waits for nobody: while the worker's own
+/// transaction holds the row, nobody else can take the step.
+pub async fn renew(
+    tx: &mut Tx,
+    step: &Step,
+    lease_until: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    macro_rules! renew {
+        ($skip:literal) => {
+            concat!(
+                "UPDATE step SET lease_until = $3 WHERE id IN (SELECT id FROM step WHERE id = $1 ",
+                "AND epoch = $2 AND state = 'leased' ",
+                $skip,
+                ")"
+            )
+        };
+    }
+    let sql = match tx {
+        Tx::Sqlite(_) => renew!(""),
+        Tx::Postgres(_) => renew!("FOR UPDATE SKIP LOCKED"),
+    };
+    execute!(tx, sql, step.id.clone(), step.epoch, lease_until);
+    Ok(())
+}
