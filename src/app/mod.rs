@@ -93,7 +93,9 @@ pub async fn open_database_for(address: &str, runner: &Runner) -> Result<Db> {
     // The address may hold a password: it is not repeated.
     let place = address.strip_prefix("sqlite:").unwrap_or("the PostgreSQL server");
     let lease = Duration::from_secs(u64::from(runner.lease_s));
-    let db = Db::open(address, (lease / 3).min(LONGEST_IDLE)).await.with_context(|| format!("cannot open {place}"))?;
+    let db = Db::open(address, (lease / 3).min(LONGEST_IDLE))
+        .await
+        .with_context(|| format!("cannot open {place}"))?;
     migrations::migrate(&db).await.with_context(|| format!("cannot migrate {place}"))?;
     Ok(db)
 }

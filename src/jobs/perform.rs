@@ -10,8 +10,9 @@ use super::steps::{self as step_kinds, Range, StepError, chunk_step};
 use super::{StepKind, names};
 use crate::app::App;
 use crate::services::ServiceError;
+use crate::storage::claims::{self, Claimed};
 use crate::storage::steps::{self, Step};
-use crate::storage::{StorageError, claims, cycles, organizations, runs};
+use crate::storage::{StorageError, cycles, organizations, runs};
 
 /// How often a lease is renewed while its step is at work: so many times before it would be over.
 const SIGNS_OF_LIFE: u32 = 3;
@@ -19,10 +20,8 @@ const SIGNS_OF_LIFE: u32 = 3;
 const IMMEDIATE_RETRIES: u32 = 5;
 
 /// Does one claimed step in a task of its own, so that a panic ends nothing but this step.
-pub(super) async fn perform(app: Arc<App>, step: Step) -> Result<(), ServiceError> {
-    let mut tx = app.db.read().await?;
-    let cycle = runs::get(&mut tx, &step.run_id).await?.map(|run| run.cycle);
-    drop(tx);
+pub(super) async fn perform(app: Arc<App>, claimed: Claimed) -> Result<(), ServiceError> {
+    let Claimed { step, cycle } = claimed;
     let span = tracing::info_span!(
         "step",
         run = step.run_id,

@@ -24,9 +24,14 @@ pub async fn rescue(runner: Runner, stop: CancellationToken) {
         }
         match runner.take_over(AT_ONCE - in_hand.len()).await {
             Ok(steps) => {
-                for step in steps {
-                    tracing::info!(step = step.id, kind = step.kind, "taken over from a worker that is gone");
-                    in_hand.spawn(perform(runner.app(), step));
+                for claimed in steps {
+                    let step = &claimed.step;
+                    tracing::info!(
+                        step = step.id,
+                        kind = step.kind,
+                        "taken over from a worker that is gone"
+                    );
+                    in_hand.spawn(perform(runner.app(), claimed));
                 }
             }
             Err(error) => tracing::error!(%error, "this look failed; the next one tries again"),

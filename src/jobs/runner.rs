@@ -1,7 +1,7 @@
 //! Asks what is due, plans it, claims steps and has them done.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
 use tokio::task::JoinSet;
@@ -15,9 +15,8 @@ use crate::app::{App, random_id};
 use crate::documents::files::{sweep_temporaries, sweep_temporaries_in};
 use crate::services::clocks::ClockCheck;
 use crate::services::{ServiceError, doctor};
-use crate::storage::claims::{self, Claim};
-use crate::storage::steps::{self, Step};
-use crate::storage::{Tx, meta, migrations, runs};
+use crate::storage::claims::{self, Claim, Claimed};
+use crate::storage::{Tx, meta, migrations, runs, steps};
 
 /// How soon after a look an idle worker looks again for what may go already: it waits for an import, or was just
 /// claimed by another.
@@ -34,6 +33,8 @@ pub struct Runner {
     /// Kinds of steps after this one are left to others.
     last: StepKind,
     clocks: ClockCheck,
+    /// The latest instant of work as last seen stored: it only rises.
+    high_water: Mutex<Option<DateTime<Utc>>>,
 }
 
 impl Runner {
@@ -43,8 +44,14 @@ impl Runner {
     /// The system has no random bits.
     pub fn new(app: Arc<App>, stop: CancellationToken) -> Result<Self, ServiceError> {
         let owner = random_id("own").map_err(|error| ServiceError::Refused(error.to_string()))?;
-        let clocks = ClockCheck::default();
-        Ok(Self { app, owner, stop, last: StepKind::Webhook, clocks })
+        Ok(Self {
+            app,
+            owner,
+            stop,
+            last: StepKind::Webhook,
+            clocks: ClockCheck::default(),
+            high_water: Mutex::default(),
+        })
     }
 
     /// The same runner for steps up to and including a kind: to rehearse or measure a part of the night.
@@ -160,7 +167,7 @@ impl Runner {
             if claimed.is_empty() {
                 break;
             }
-            touched.extend(claimed.iter().map(|step| step.run_id.clone()));
+            touched.extend(claimed.iter().map(|claimed| claimed.step.run_id.clone()));
             worked += claimed.len();
             let mut tasks = JoinSet::new();
             for step in claimed {
@@ -184,18 +191,18 @@ impl Runner {
     }
 
     /// What is to be done next: facts and files one at a time, effects some at once.
-    async fn claim(&self, run: Option<&str>) -> Result<Vec<Step>, ServiceError> {
+    async fn claim(&self, run: Option<&str>) -> Result<Vec<Claimed>, ServiceError> {
         let (now, mut tx) = self.begin_claim().await?;
-        let facts = (StepKind::Charge.rank() - 1).min(self.last.rank());
-        let mut claim = self.claim_until(now, facts, 1);
+        let at_once = i64::from(self.app.config.runner.effects_at_once);
+        // One after the other, all kinds are alike.
+        let alone = if at_once == 1 { self.last_rank() } else { self.last_fact() };
+        let mut claim = self.claim_until(now, alone, 1);
         claim.run = run;
         let mut claimed = claims::claim(&mut tx, &claim).await?;
-        if claimed.is_empty() && self.app.identity.refusal().is_none() {
+        if claimed.is_empty() && alone < self.last_rank() {
             // Charges and mails side by side: a provider that is down keeps no mail waiting (F73).
-            let at_once = i64::from(self.app.config.runner.effects_at_once);
             for kind in StepKind::EFFECTS {
-                let alone = at_once == 1 && !claimed.is_empty();
-                if kind.rank() <= self.last.rank() && !alone {
+                if kind.rank() <= self.last_rank() {
                     (claim.min_rank, claim.max_rank) = (kind.rank(), kind.rank());
                     claim.limit = at_once;
                     claimed.extend(claims::claim(&mut tx, &claim).await?);
@@ -206,7 +213,7 @@ impl Runner {
     }
 
     /// Takes over at most so many steps whose workers gave no sign of life until their leases were over.
-    pub(super) async fn take_over(&self, most: usize) -> Result<Vec<Step>, ServiceError> {
+    pub(super) async fn take_over(&self, most: usize) -> Result<Vec<Claimed>, ServiceError> {
         // Asked first by a reader: once a second is too often to keep writers waiting for nothing.
         let mut tx = self.app.db.read().await?;
         let found = claims::has_abandoned(&mut tx, self.app.clock.now()).await?;
@@ -215,13 +222,9 @@ impl Runner {
             return Ok(Vec::new());
         }
         let (now, mut tx) = self.begin_claim().await?;
-        let all = if self.app.identity.refusal().is_none() {
-            self.last.rank()
-        } else {
-            (StepKind::Charge.rank() - 1).min(self.last.rank())
-        };
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let claimed = claims::take_over(&mut tx, &self.claim_until(now, all, most)).await?;
+        let claim = self.claim_until(now, self.last_rank(), most);
+        let claimed = claims::take_over(&mut tx, &claim).await?;
         self.end_claim(tx, now, claimed).await
     }
 
@@ -237,13 +240,32 @@ impl Runner {
         &self,
         mut tx: Tx,
         now: DateTime<Utc>,
-        claimed: Vec<Step>,
-    ) -> Result<Vec<Step>, ServiceError> {
+        claimed: Vec<Claimed>,
+    ) -> Result<Vec<Claimed>, ServiceError> {
         if !claimed.is_empty() {
-            meta::raise_high_water(&mut tx, now).await?;
-            tx.commit().await?;
+            let known = *self.high_water.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.is_none_or(|high| meta::lags(high, now)) {
+                let stored = meta::raise_high_water(&mut tx, now).await?;
+                tx.commit().await?;
+                *self.high_water.lock().unwrap_or_else(PoisonError::into_inner) = Some(stored);
+            } else {
+                tx.commit().await?;
+            }
         }
         Ok(claimed)
+    }
+
+    /// The last rank of steps it does: no effects where this home may not cause any.
+    fn last_rank(&self) -> i64 {
+        match self.app.identity.refusal() {
+            None => self.last.rank(),
+            Some(_) => self.last_fact(),
+        }
+    }
+
+    /// The last rank before those of effects.
+    fn last_fact(&self) -> i64 {
+        (StepKind::Charge.rank() - 1).min(self.last.rank())
     }
 
     /// A claim of steps up to a rank, of any run.

@@ -11,7 +11,7 @@ use crate::domain::money::Money;
 use crate::domain::organization::Organization;
 use crate::domain::text;
 use crate::storage::documents::{self, Row};
-use crate::storage::{Tx, invoices, to_json};
+use crate::storage::{Tx, numbers, to_json};
 
 /// Longest organization name that is kept on a document.
 const MAX_NAME_CHARS: usize = 10_000;
@@ -87,7 +87,7 @@ pub async fn issue(
     let now = app.clock.now();
     let issued_on = now.with_timezone(&organization.zone).date_naive();
     let series = series_name(app, filing.prefix, &organization.id, issued_on);
-    let series_number = invoices::take_numbers(tx, &series, 1).await?;
+    let series_number = numbers::take(tx, &series, 1).await?;
     let number = format!("{series}-{series_number:06}");
     let document = make(DocumentHead {
         number: number.clone(),

@@ -1,7 +1,9 @@
 //! Document files: what was rendered, where it lies, what its bytes hash to.
 
+use std::collections::HashMap;
+
 use super::db::{fetch_all, insert};
-use super::{StorageError, Tx};
+use super::{StorageError, Tx, by_organization};
 use crate::domain::cycle::Cycle;
 
 /// A stored document file.
@@ -54,6 +56,23 @@ pub async fn of_invoice(
         organization,
         invoice_id
     ))
+}
+
+/// All files of a range of organizations.
+pub async fn of_all_cycles(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<Artifact>>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        Artifact,
+        "SELECT organization, invoice_id, kind, path, sha256, length FROM artifact \
+         WHERE organization BETWEEN $1 AND $2 ORDER BY organization, invoice_id, kind DESC",
+        first,
+        last
+    );
+    by_organization(rows.into_iter().map(|row| Ok((row.organization.clone(), row))))
 }
 
 /// The files of a cycle's invoices of a range of organizations.

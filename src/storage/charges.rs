@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::db::{execute, fetch_all, fetch_optional, insert};
-use super::{StorageError, Tx, parsed};
+use super::{StorageError, Tx, by_organization, parsed};
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::{ChargeOutcome, ChargeRequest, ChargeState, MISMATCH};
 
@@ -142,10 +142,27 @@ pub async fn by_key(tx: &mut Tx, key: &str) -> Result<Option<Charge>, StorageErr
 
 /// All charges of an organization, oldest first.
 pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Charge>, StorageError> {
-    fetch_all!(tx, Row, select!("WHERE organization = $1 ORDER BY id"), organization)
-        .into_iter()
-        .map(Row::into_domain)
-        .collect()
+    let mut charges = in_range(tx, organization, organization).await?;
+    Ok(charges.remove(organization).unwrap_or_default())
+}
+
+/// All charges of a range of organizations, oldest first.
+pub async fn in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<Charge>>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        Row,
+        select!("WHERE organization BETWEEN $1 AND $2 ORDER BY organization, id"),
+        first,
+        last
+    );
+    by_organization(rows.into_iter().map(|row| {
+        let charge = row.into_domain()?;
+        Ok((charge.request.organization.clone(), charge))
+    }))
 }
 
 /// A charge with when it was begun.
@@ -466,6 +483,23 @@ pub async fn payments(
         organization,
         invoice_id
     ))
+}
+
+/// All payments of a range of organizations.
+pub async fn payments_in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<Payment>>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        Payment,
+        "SELECT organization, id, invoice_id, currency, amount, method, reference, received_on FROM payment \
+         WHERE organization BETWEEN $1 AND $2 ORDER BY organization, id",
+        first,
+        last
+    );
+    by_organization(rows.into_iter().map(|row| Ok((row.organization.clone(), row))))
 }
 
 impl Payment {

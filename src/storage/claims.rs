@@ -26,11 +26,22 @@ pub struct Claim<'a> {
     pub run: Option<&'a str>,
 }
 
+/// A step in a worker's hands.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Claimed {
+    /// The step.
+    #[sqlx(flatten)]
+    pub step: Step,
+    /// The cycle of its run, as text; empty: it is about no cycle.
+    pub cycle: Option<String>,
+}
+
 /// The columns a claim gives.
 macro_rules! returning {
     () => {
         " RETURNING id, run_id, kind, rank, ordinal, organization, first_organization, \
-         last_organization, organizations, subject, state, epoch, attempts, next_at, error"
+         last_organization, organizations, subject, state, epoch, attempts, next_at, error, \
+         (SELECT r.cycle FROM run r WHERE r.id = step.run_id) AS cycle"
     };
 }
 
@@ -86,7 +97,7 @@ macro_rules! take_over {
 }
 
 /// Claims due steps, lowest rank first. All claimed steps have the rank of the first.
-pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Step>, StorageError> {
+pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Claimed>, StorageError> {
     let Some((rank,)) = fetch_optional!(
         tx,
         (i64,),
@@ -110,9 +121,9 @@ pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Step>, StorageE
         Tx::Sqlite(_) => claim!(""),
         Tx::Postgres(_) => claim!("FOR UPDATE SKIP LOCKED"),
     };
-    let mut steps = fetch_all!(
+    let steps = fetch_all!(
         tx,
-        Step,
+        Claimed,
         sql,
         claim.owner,
         claim.now,
@@ -122,8 +133,15 @@ pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Step>, StorageE
         claim.run.unwrap_or_default(),
         KNOWN_KINDS
     );
-    steps.sort_by(|a, b| (a.rank, a.ordinal, &a.id).cmp(&(b.rank, b.ordinal, &b.id)));
-    Ok(steps)
+    Ok(in_order(steps))
+}
+
+/// By rank and place: the engines give changed rows in any order.
+fn in_order(mut claimed: Vec<Claimed>) -> Vec<Claimed> {
+    claimed.sort_by(|Claimed { step: a, .. }, Claimed { step: b, .. }| {
+        (a.rank, a.ordinal, &a.id).cmp(&(b.rank, b.ordinal, &b.id))
+    });
+    claimed
 }
 
 /// Is there a step whose worker gave no sign of life until its lease was over?
@@ -138,14 +156,14 @@ pub async fn has_abandoned(tx: &mut Tx, now: DateTime<Utc>) -> Result<bool, Stor
 }
 
 /// Claims steps whose worker gave no sign of life until its lease was over, of any of the ranks and any run.
-pub async fn take_over(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Step>, StorageError> {
+pub async fn take_over(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Claimed>, StorageError> {
     let sql = match tx {
         Tx::Sqlite(_) => take_over!(""),
         Tx::Postgres(_) => take_over!("FOR UPDATE SKIP LOCKED"),
     };
-    let mut steps = fetch_all!(
+    let steps = fetch_all!(
         tx,
-        Step,
+        Claimed,
         sql,
         claim.owner,
         claim.now,
@@ -155,8 +173,7 @@ pub async fn take_over(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Step>, Stor
         claim.limit,
         KNOWN_KINDS
     );
-    steps.sort_by(|a, b| (a.rank, a.ordinal, &a.id).cmp(&(b.rank, b.ordinal, &b.id)));
-    Ok(steps)
+    Ok(in_order(steps))
 }
 
 /// Renews a lease for a worker that is still at its step. It waits for nobody: while the worker's own

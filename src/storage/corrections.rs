@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use super::db::{fetch_all, insert};
-use super::{StorageError, Tx};
+use super::{StorageError, Tx, by_organization, parsed};
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
 
@@ -81,9 +81,28 @@ pub async fn in_range(
         last,
         cycle.to_string()
     );
-    let mut by_organization: HashMap<String, Vec<(String, Credits)>> = HashMap::new();
-    for (organization, grant, credits) in rows {
-        by_organization.entry(organization).or_default().push((grant, Credits::from_nano(credits)));
-    }
-    Ok(by_organization)
+    by_organization(rows.into_iter().map(|(organization, grant, credits)| {
+        Ok((organization, (grant, Credits::from_nano(credits))))
+    }))
+}
+
+/// What the corrections of each cycle come to per grant, for a range of organizations: cycle, grant, credits.
+pub async fn of_all_cycles(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<(Cycle, String, Credits)>>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String, String, String, i64),
+        "SELECT organization, cycle, grant_id, CAST(COALESCE(SUM(credits), 0) AS BIGINT) FROM credit_correction \
+         WHERE organization BETWEEN $1 AND $2 GROUP BY organization, cycle, grant_id \
+         ORDER BY organization, cycle, grant_id",
+        first,
+        last
+    );
+    by_organization(rows.into_iter().map(|(organization, cycle, grant, credits)| {
+        let cycle = parsed("credit_correction", "cycle", &organization, &cycle)?;
+        Ok((organization, (cycle, grant, Credits::from_nano(credits))))
+    }))
 }

@@ -1,9 +1,11 @@
 //! Billing cycles: open ones to close, closed ones to read.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Duration, Utc};
 
 use super::db::{execute, fetch_all, fetch_optional, insert, on};
-use super::{StorageError, Tx, from_json, parsed, to_json};
+use super::{StorageError, Tx, by_organization, from_json, parsed, to_json};
 use crate::domain::close::OpenCycle;
 use crate::domain::credits::Credits;
 use crate::domain::cycle::{Bounds, Cycle};
@@ -242,10 +244,27 @@ pub async fn get(
 
 /// All cycles of one organization, oldest first.
 pub async fn all(tx: &mut Tx, organization: &str) -> Result<Vec<Stored>, StorageError> {
-    fetch_all!(tx, Row, select!("WHERE organization = $1 ORDER BY cycle"), organization)
-        .into_iter()
-        .map(Row::into_domain)
-        .collect()
+    let mut cycles = in_range(tx, organization, organization).await?;
+    Ok(cycles.remove(organization).unwrap_or_default())
+}
+
+/// All cycles of a range of organizations, oldest first.
+pub async fn in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<Stored>>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        Row,
+        select!("WHERE organization BETWEEN $1 AND $2 ORDER BY organization, cycle"),
+        first,
+        last
+    );
+    by_organization(rows.into_iter().map(|row| {
+        let stored = row.into_domain()?;
+        Ok((stored.organization.clone(), stored))
+    }))
 }
 
 /// Cycles that are due and neither parked nor already planned as a single step, oldest first.

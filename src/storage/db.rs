@@ -78,6 +78,7 @@ impl Db {
             .optimize_on_close(false, None);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
+            .test_before_acquire(false)
             // A full disk ends a transaction behind the driver's back: such a connection is replaced.
             .before_acquire(|connection, _| {
                 Box::pin(async move {
@@ -87,7 +88,9 @@ impl Db {
             })
             .connect_with(options.clone())
             .await?;
-        let readers = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_lazy_with(
+        // A file does not go away as a server does: nothing is asked before a connection is used.
+        let readers = SqlitePoolOptions::new().test_before_acquire(false);
+        let readers = readers.max_connections(CONNECTIONS).connect_lazy_with(
             // Eight caches as large as the writer's would be most of what a process takes (F83).
             options.pragma("cache_size", "-8192").read_only(true).create_if_missing(false),
         );

@@ -1,9 +1,11 @@
 //! Receipts and credit notes: numbered and frozen in the transaction of the fact they state.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::db::{execute, fetch_all, fetch_optional};
-use super::{StorageError, Tx, from_json, parsed};
+use super::{StorageError, Tx, by_organization, from_json, parsed};
 use crate::domain::cycle::Cycle;
 use crate::domain::document::Document;
 use crate::domain::money::{Currency, Money};
@@ -126,7 +128,24 @@ pub async fn of_subject(
 
 /// All documents of an organization, oldest first.
 pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Row>, StorageError> {
-    Ok(fetch_all!(tx, Row, select!("WHERE organization = $1 ORDER BY issued_at, id"), organization))
+    let mut documents = in_range(tx, organization, organization).await?;
+    Ok(documents.remove(organization).unwrap_or_default())
+}
+
+/// All documents of a range of organizations, oldest first.
+pub async fn in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<Row>>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        Row,
+        select!("WHERE organization BETWEEN $1 AND $2 ORDER BY organization, issued_at, id"),
+        first,
+        last
+    );
+    by_organization(rows.into_iter().map(|row| Ok((row.organization.clone(), row))))
 }
 
 /// Organization and id of the documents of a cycle of a range of organizations.

@@ -1,14 +1,18 @@
 //! Rows as `verify` compares them with each other.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::db::fetch_all;
-use super::{StorageError, Tx, from_json};
+use super::{StorageError, Tx, by_organization, from_json};
 use crate::domain::invoice::{InvoiceDraft, InvoiceHeader};
 
-/// An issued invoice with everything its row says beside its document.
+/// An invoice's frozen texts, and what its row says of them beside.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Filed {
+    /// Whose.
+    pub organization: String,
     /// Its id.
     pub id: String,
     /// Its cycle, as text.
@@ -23,62 +27,82 @@ pub struct Filed {
     pub series: String,
     /// Its place in the series.
     pub series_number: i64,
-    /// The number customers see.
-    pub number: String,
-    /// Its date.
-    pub issued_on: NaiveDate,
-    /// Header text.
-    pub header: String,
+    /// The number customers see, once issued.
+    pub number: Option<String>,
+    /// Its date, once issued.
+    pub issued_on: Option<NaiveDate>,
+    /// Header text, once issued.
+    pub header: Option<String>,
     /// Draft text.
     pub draft: String,
+    /// Hash over both texts, once issued.
+    pub content_hash: Option<String>,
 }
 
 impl Filed {
-    /// The frozen document.
-    pub fn parts(&self) -> Result<(InvoiceHeader, InvoiceDraft), StorageError> {
-        Ok((
-            from_json("invoice", "header", &self.id, &self.header)?,
-            from_json("invoice", "draft", &self.id, &self.draft)?,
-        ))
+    /// The header, once issued.
+    pub fn header(&self) -> Result<Option<InvoiceHeader>, StorageError> {
+        let read = |text| from_json("invoice", "header", &self.id, text);
+        self.header.as_deref().map(read).transpose()
+    }
+
+    /// The draft.
+    pub fn draft(&self) -> Result<InvoiceDraft, StorageError> {
+        from_json("invoice", "draft", &self.id, &self.draft)
     }
 }
 
-/// Issued invoices of an organization.
-pub async fn filed(tx: &mut Tx, organization: &str) -> Result<Vec<Filed>, StorageError> {
-    Ok(fetch_all!(
+/// Invoices of a range of organizations, issued or not, oldest cycle first.
+pub async fn filed(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<Filed>>, StorageError> {
+    let rows = fetch_all!(
         tx,
         Filed,
-        "SELECT id, cycle, status, payment_status, currency, COALESCE(series, '') AS series, \
-         COALESCE(series_number, 0) AS series_number, number, issued_on, COALESCE(header, '') AS header, draft \
-         FROM invoice WHERE organization = $1 AND number IS NOT NULL ORDER BY cycle",
-        organization
-    ))
+        "SELECT organization, id, cycle, status, payment_status, currency, COALESCE(series, '') AS series, \
+         COALESCE(series_number, 0) AS series_number, number, issued_on, header, draft, content_hash \
+         FROM invoice WHERE organization BETWEEN $1 AND $2 ORDER BY organization, cycle",
+        first,
+        last
+    );
+    by_organization(rows.into_iter().map(|row| Ok((row.organization.clone(), row))))
 }
 
-/// Why each grant of an organization was made, where a person said so.
+/// Why each grant of a range of organizations was made, where a person said so.
 pub async fn reasons(
     tx: &mut Tx,
-    organization: &str,
-) -> Result<Vec<(String, Option<String>)>, StorageError> {
-    Ok(fetch_all!(
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<(String, Option<String>)>>, StorageError> {
+    let rows = fetch_all!(
         tx,
-        (String, Option<String>),
-        "SELECT id, reason FROM credit_grant WHERE organization = $1",
-        organization
-    ))
+        (String, String, Option<String>),
+        "SELECT organization, id, reason FROM credit_grant WHERE organization BETWEEN $1 AND $2",
+        first,
+        last
+    );
+    by_organization(rows.into_iter().map(|(organization, id, why)| Ok((organization, (id, why)))))
 }
 
-/// When each closed cycle of an organization was closed.
+/// When each closed cycle of a range of organizations was closed.
 pub async fn closed_at(
     tx: &mut Tx,
-    organization: &str,
-) -> Result<Vec<(String, DateTime<Utc>)>, StorageError> {
-    Ok(fetch_all!(
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<(String, DateTime<Utc>)>>, StorageError> {
+    let rows = fetch_all!(
         tx,
-        (String, DateTime<Utc>),
-        "SELECT cycle, closed_at FROM billing_cycle WHERE organization = $1 AND closed_at IS NOT NULL",
-        organization
-    ))
+        (String, String, DateTime<Utc>),
+        "SELECT organization, cycle, closed_at FROM billing_cycle \
+         WHERE organization BETWEEN $1 AND $2 AND closed_at IS NOT NULL",
+        first,
+        last
+    );
+    by_organization(
+        rows.into_iter().map(|(organization, cycle, at)| Ok((organization, (cycle, at)))),
+    )
 }
 
 /// A catalog version as stored.

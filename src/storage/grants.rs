@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use super::db::{fetch_all, insert};
-use super::{StorageError, Tx, parsed};
+use super::{StorageError, Tx, by_organization, parsed};
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
 use crate::domain::grant::{Grant, OpenGrant};
@@ -121,26 +121,30 @@ pub async fn open(
         first,
         last
     );
-    let mut by_organization: HashMap<String, Vec<OpenGrant>> = HashMap::new();
-    for row in rows {
-        let (organization, open) = row.into_domain()?;
-        by_organization.entry(organization).or_default().push(open);
-    }
-    Ok(by_organization)
+    by_organization(rows.into_iter().map(GrantRow::into_domain))
 }
 
 /// All grants of one organization, used up or not, oldest first.
 pub async fn all(tx: &mut Tx, organization: &str) -> Result<Vec<OpenGrant>, StorageError> {
-    fetch_all!(
+    let mut grants = in_range(tx, organization, organization).await?;
+    Ok(grants.remove(organization).unwrap_or_default())
+}
+
+/// All grants of a range of organizations, used up or not, oldest first.
+pub async fn in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<OpenGrant>>, StorageError> {
+    let rows = fetch_all!(
         tx,
         GrantRow,
         "SELECT g.organization, g.id, g.source, g.cycle, g.granted, g.granted_at, g.last_cycle, \
          g.expires_at, COALESCE(b.remaining, -1) AS remaining FROM credit_grant g \
          LEFT JOIN credit_balance b ON g.organization = b.organization AND g.id = b.grant_id \
-         WHERE g.organization = $1 ORDER BY g.id",
-        organization
-    )
-    .into_iter()
-    .map(|row| row.into_domain().map(|(_, open)| open))
-    .collect()
+         WHERE g.organization BETWEEN $1 AND $2 ORDER BY g.organization, g.id",
+        first,
+        last
+    );
+    by_organization(rows.into_iter().map(GrantRow::into_domain))
 }

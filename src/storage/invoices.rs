@@ -1,9 +1,11 @@
-//! Invoices from draft to settled, their gapless numbers, and the documents made of them.
+//! Invoices from draft to settled, and the documents made of them.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::db::{execute, fetch_all, fetch_one, fetch_optional, insert, on};
-use super::{StorageError, Tx, damaged, from_json, parsed, to_json};
+use super::{StorageError, Tx, by_organization, damaged, from_json, parsed, to_json};
 use crate::domain::cycle::Cycle;
 use crate::domain::ids;
 use crate::domain::invoice::{InvoiceDocument, InvoiceDraft, InvoiceHeader, InvoiceStatus};
@@ -192,20 +194,6 @@ pub async fn has_drafts(
     Ok(row.is_some())
 }
 
-/// Takes `count` numbers of a series; gives the first. The row lock orders issuers, and a rollback
-/// gives the numbers back: no gaps.
-pub async fn take_numbers(tx: &mut Tx, series: &str, count: i64) -> Result<i64, StorageError> {
-    let (last,) = fetch_one!(
-        tx,
-        (i64,),
-        "INSERT INTO series (name, last) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE \
-         SET last = series.last + excluded.last RETURNING last",
-        series,
-        count
-    );
-    Ok(last - count + 1)
-}
-
 /// An invoice to be issued.
 #[derive(Debug)]
 pub struct Issued {
@@ -312,23 +300,41 @@ pub async fn list(
     ))
 }
 
-/// Invoices of one organization, drafts too, oldest cycle first.
-pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Row>, StorageError> {
-    Ok(fetch_all!(tx, Row, select!("WHERE i.organization = $1 ORDER BY i.cycle"), organization))
+/// How many invoices there are, drafts too.
+pub async fn count(tx: &mut Tx) -> Result<i64, StorageError> {
+    let (count,) = fetch_one!(tx, (i64,), "SELECT CAST(COUNT(*) AS BIGINT) FROM invoice");
+    Ok(count)
 }
 
-/// When the last invoice of a series was issued.
-pub async fn last_issued_at(
-    tx: &mut Tx,
-    series: &str,
-) -> Result<Option<DateTime<Utc>>, StorageError> {
-    let row = fetch_optional!(
+/// Organization and cycle of drafts that have no number yet.
+pub async fn without_number(tx: &mut Tx) -> Result<Vec<(String, String)>, StorageError> {
+    Ok(fetch_all!(
         tx,
-        (DateTime<Utc>,),
-        "SELECT issued_at FROM invoice WHERE series = $1 ORDER BY series_number DESC LIMIT 1",
-        series
+        (String, String),
+        "SELECT organization, cycle FROM invoice WHERE number IS NULL ORDER BY organization, cycle"
+    ))
+}
+
+/// Invoices of one organization, drafts too, oldest cycle first.
+pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Row>, StorageError> {
+    let mut invoices = in_range(tx, organization, organization).await?;
+    Ok(invoices.remove(organization).unwrap_or_default())
+}
+
+/// Invoices of a range of organizations, drafts too, oldest cycle first.
+pub async fn in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<Row>>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        Row,
+        select!("WHERE i.organization BETWEEN $1 AND $2 ORDER BY i.organization, i.cycle"),
+        first,
+        last
     );
-    Ok(row.map(|(at,)| at))
+    by_organization(rows.into_iter().map(|row| Ok((row.organization.clone(), row))))
 }
 
 /// Issued invoices of a cycle of a range of organizations, in order of the organizations.
@@ -473,32 +479,4 @@ pub async fn draft(
     )
     .map(|row| row.draft())
     .transpose()
-}
-
-/// A number as issued.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct NumberRow {
-    /// Its series.
-    pub series: String,
-    /// Its place in it.
-    pub series_number: i64,
-    /// The whole number.
-    pub number: String,
-    /// When it was issued.
-    pub issued_at: DateTime<Utc>,
-}
-
-/// All numbers, by series and place.
-pub async fn numbers(tx: &mut Tx) -> Result<Vec<NumberRow>, StorageError> {
-    Ok(fetch_all!(
-        tx,
-        NumberRow,
-        "SELECT series, series_number, number, issued_at FROM invoice WHERE number IS NOT NULL \
-         UNION ALL SELECT series, series_number, number, issued_at FROM document ORDER BY series, series_number"
-    ))
-}
-
-/// The counters of all series.
-pub async fn counters(tx: &mut Tx) -> Result<Vec<(String, i64)>, StorageError> {
-    Ok(fetch_all!(tx, (String, i64), "SELECT name, last FROM series ORDER BY name"))
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 
 use super::db::{fetch_all, insert};
-use super::{StorageError, Tx, parsed};
+use super::{StorageError, Tx, by_organization, parsed};
 use crate::domain::credits::Credits;
 use crate::domain::ledger::{Account, Entry, Head, LedgerTransaction, Posting, Unit};
 
@@ -21,6 +21,13 @@ pub struct Postings {
 /// Heads of chains by organization, as read under their lock.
 #[derive(Debug, Default)]
 pub struct Heads(HashMap<String, Head>);
+
+impl Heads {
+    /// The head of an organization's chain, taken out; of one without a chain, the beginning.
+    pub fn remove(&mut self, organization: &str) -> Head {
+        self.0.remove(organization).unwrap_or(Head { seq: 0, hash: String::new() })
+    }
+}
 
 #[derive(sqlx::FromRow)]
 struct HeadRow {
@@ -192,6 +199,7 @@ struct TransactionRow {
 
 #[derive(sqlx::FromRow)]
 struct EntryRow {
+    organization: String,
     seq: i64,
     account: String,
     grant_id: Option<String>,
@@ -207,46 +215,61 @@ pub async fn chain(
     tx: &mut Tx,
     organization: &str,
 ) -> Result<Vec<LedgerTransaction>, StorageError> {
+    let mut chains = chains(tx, organization, organization).await?;
+    Ok(chains.remove(organization).unwrap_or_default())
+}
+
+/// The chains of a range of organizations, each in order.
+///
+/// # Errors
+/// A row that does not convert is named.
+pub async fn chains(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<LedgerTransaction>>, StorageError> {
     let rows = fetch_all!(
         tx,
         TransactionRow,
         "SELECT organization, seq, kind, key, cycle, effective_at, recorded_at, previous_hash, hash \
-         FROM ledger_transaction WHERE organization = $1 ORDER BY seq",
-        organization
+         FROM ledger_transaction WHERE organization BETWEEN $1 AND $2 ORDER BY organization, seq",
+        first,
+        last
     );
-    let mut entries: HashMap<i64, Vec<Entry>> = HashMap::new();
+    let mut entries: HashMap<(String, i64), Vec<Entry>> = HashMap::new();
     for row in fetch_all!(
         tx,
         EntryRow,
-        "SELECT seq, account, grant_id, unit, amount FROM ledger_entry WHERE organization = $1 \
-         ORDER BY seq, line",
-        organization
+        "SELECT organization, seq, account, grant_id, unit, amount FROM ledger_entry \
+         WHERE organization BETWEEN $1 AND $2 ORDER BY organization, seq, line",
+        first,
+        last
     ) {
-        let name = format!("{organization}/{}", row.seq);
-        entries.entry(row.seq).or_default().push(Entry {
+        let name = format!("{}/{}", row.organization, row.seq);
+        entries.entry((row.organization, row.seq)).or_default().push(Entry {
             account: parsed::<Account>("ledger_entry", "account", &name, &row.account)?,
             grant: row.grant_id,
             unit: parsed::<Unit>("ledger_entry", "unit", &name, &row.unit)?,
             amount: row.amount,
         });
     }
-    rows.into_iter()
-        .map(|row| {
-            let name = format!("{}/{}", row.organization, row.seq);
-            Ok(LedgerTransaction {
-                cycle: parsed("ledger_transaction", "cycle", &name, &row.cycle)?,
-                entries: entries.remove(&row.seq).unwrap_or_default(),
-                organization: row.organization,
-                seq: row.seq,
-                kind: row.kind,
-                key: row.key,
-                effective_at: row.effective_at,
-                recorded_at: row.recorded_at,
-                previous_hash: row.previous_hash,
-                hash: row.hash,
-            })
-        })
-        .collect()
+    by_organization(rows.into_iter().map(|row| {
+        let name = format!("{}/{}", row.organization, row.seq);
+        let of = (row.organization, row.seq);
+        let transaction = LedgerTransaction {
+            cycle: parsed("ledger_transaction", "cycle", &name, &row.cycle)?,
+            entries: entries.remove(&of).unwrap_or_default(),
+            organization: of.0.clone(),
+            seq: row.seq,
+            kind: row.kind,
+            key: row.key,
+            effective_at: row.effective_at,
+            recorded_at: row.recorded_at,
+            previous_hash: row.previous_hash,
+            hash: row.hash,
+        };
+        Ok((of.0, transaction))
+    }))
 }
 
 /// Organizations that have a chain but no row of their own, and heads without a chain: none, ever.
@@ -261,6 +284,5 @@ pub async fn orphan_heads(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
 
 /// The stored head of one organization's chain.
 pub async fn head(tx: &mut Tx, organization: &str) -> Result<Head, StorageError> {
-    let mut heads = heads(tx, organization, organization).await?;
-    Ok(heads.0.remove(organization).unwrap_or(Head { seq: 0, hash: String::new() }))
+    Ok(heads(tx, organization, organization).await?.remove(organization))
 }

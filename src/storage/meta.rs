@@ -66,6 +66,11 @@ pub async fn high_water(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageErr
 /// How far the stored instant may lag behind the work.
 const LAG: Duration = Duration::seconds(30);
 
+/// Does a stored instant lag so far behind that it has to be raised?
+pub fn lags(stored: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    now >= stored + LAG
+}
+
 /// The raise, with what makes it skip a row in other hands on PostgreSQL.
 macro_rules! raise {
     ($skip:literal) => {
@@ -79,18 +84,25 @@ macro_rules! raise {
 
 /// Raises the latest instant; never lowers it. It is written only where it lags, and waits for nobody: every claim
 /// comes by here, and a process that is stopped with this row in hand would keep all others from claiming.
-pub async fn raise_high_water(tx: &mut Tx, at: DateTime<Utc>) -> Result<(), StorageError> {
+/// Gives an instant that is stored then, or a later one is.
+pub async fn raise_high_water(
+    tx: &mut Tx,
+    at: DateTime<Utc>,
+) -> Result<DateTime<Utc>, StorageError> {
     let text = at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
     match high_water(tx).await? {
-        None => set_once(tx, names::HIGH_WATER, &text).await,
-        Some(high) if at < high + LAG => Ok(()),
-        Some(_) => {
+        None => {
+            set_once(tx, names::HIGH_WATER, &text).await?;
+            Ok(at)
+        }
+        Some(high) if lags(high, at) => {
             let sql = match tx {
                 Tx::Sqlite(_) => raise!(""),
                 Tx::Postgres(_) => raise!("FOR UPDATE SKIP LOCKED"),
             };
-            execute!(tx, sql, names::HIGH_WATER, text);
-            Ok(())
+            let raised = execute!(tx, sql, names::HIGH_WATER, text) == 1;
+            Ok(if raised { at } else { high })
         }
+        Some(high) => Ok(high),
     }
 }

@@ -27,6 +27,7 @@ pub mod meta;
 pub mod methods;
 pub mod migrations;
 pub mod notices;
+pub mod numbers;
 pub mod organizations;
 pub mod pace;
 pub mod provider;
@@ -40,6 +41,8 @@ pub mod settings;
 pub mod steps;
 pub mod usage;
 pub mod webhooks;
+
+use std::collections::HashMap;
 
 pub use db::{Db, Tx};
 
@@ -144,6 +147,18 @@ pub(crate) fn to_json<T: serde::Serialize>(
     value: &T,
 ) -> Result<String, StorageError> {
     serde_json::to_string(value).map_err(|error| damaged(table, column, row, error))
+}
+
+/// Values by the organization they belong to, in their order.
+pub(crate) fn by_organization<T>(
+    rows: impl IntoIterator<Item = Result<(String, T), StorageError>>,
+) -> Result<HashMap<String, Vec<T>>, StorageError> {
+    let mut by_organization: HashMap<String, Vec<T>> = HashMap::new();
+    for row in rows {
+        let (organization, value) = row?;
+        by_organization.entry(organization).or_default().push(value);
+    }
+    Ok(by_organization)
 }
 
 pub(crate) fn damaged(

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use super::db::{execute, fetch_all, fetch_optional};
-use super::{StorageError, Tx, damaged, parsed};
+use super::{StorageError, Tx, by_organization, damaged, parsed};
 use crate::domain::close::PaidPurchase;
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
@@ -50,6 +50,18 @@ impl Purchase {
         self.net
             .plus(self.tax)
             .map_err(|error| StorageError::Refused(format!("purchase {}: {error}", self.id)))
+    }
+
+    /// A paid one as the close takes it.
+    pub fn as_paid(&self) -> Result<PaidPurchase, StorageError> {
+        Ok(PaidPurchase {
+            id: self.id.clone(),
+            package: self.package_name.clone(),
+            credits: self.credits,
+            net: self.net,
+            tax_percent: self.tax_percent,
+            gross: self.gross()?,
+        })
     }
 }
 
@@ -150,10 +162,27 @@ pub async fn by_id(tx: &mut Tx, id: &str) -> Result<Option<Purchase>, StorageErr
 
 /// All purchases of an organization, oldest first.
 pub async fn all(tx: &mut Tx, organization: &str) -> Result<Vec<Purchase>, StorageError> {
-    fetch_all!(tx, Row, select!("WHERE organization = $1 ORDER BY id"), organization)
-        .into_iter()
-        .map(Row::into_domain)
-        .collect()
+    let mut purchases = in_range(tx, organization, organization).await?;
+    Ok(purchases.remove(organization).unwrap_or_default())
+}
+
+/// All purchases of a range of organizations, oldest first.
+pub async fn in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<Purchase>>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        Row,
+        select!("WHERE organization BETWEEN $1 AND $2 ORDER BY organization, id"),
+        first,
+        last
+    );
+    by_organization(rows.into_iter().map(|row| {
+        let purchase = row.into_domain()?;
+        Ok((purchase.organization.clone(), purchase))
+    }))
 }
 
 /// Marks a purchase paid: it led to a grant in a cycle. False: it was not open.
@@ -205,18 +234,9 @@ pub async fn paid_in_range(
         last,
         cycle.to_string()
     );
-    let mut by_organization: HashMap<String, Vec<PaidPurchase>> = HashMap::new();
-    for row in rows {
+    by_organization(rows.into_iter().map(|row| {
         let purchase = row.into_domain()?;
-        let gross = purchase.gross()?;
-        by_organization.entry(purchase.organization).or_default().push(PaidPurchase {
-            id: purchase.id,
-            package: purchase.package_name,
-            credits: purchase.credits,
-            net: purchase.net,
-            tax_percent: purchase.tax_percent,
-            gross,
-        });
-    }
-    Ok(by_organization)
+        let paid = purchase.as_paid()?;
+        Ok((purchase.organization, paid))
+    }))
 }

@@ -1,9 +1,11 @@
 //! Refunds: money given back for a credit note, by the provider or by a transfer.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 
 use super::db::{execute, fetch_all, fetch_optional};
-use super::{StorageError, Tx, parsed};
+use super::{StorageError, Tx, by_organization, parsed};
 use crate::domain::money::{Currency, Money};
 
 /// A stored refund.
@@ -126,12 +128,24 @@ pub async fn of_document(
 
 /// All refunds of an organization, oldest first.
 pub async fn of_organization(tx: &mut Tx, organization: &str) -> Result<Vec<Refund>, StorageError> {
-    Ok(fetch_all!(
+    let mut refunds = in_range(tx, organization, organization).await?;
+    Ok(refunds.remove(organization).unwrap_or_default())
+}
+
+/// All refunds of a range of organizations, oldest first.
+pub async fn in_range(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<Refund>>, StorageError> {
+    let rows = fetch_all!(
         tx,
         Refund,
-        select!("WHERE organization = $1 ORDER BY created_at, id"),
-        organization
-    ))
+        select!("WHERE organization BETWEEN $1 AND $2 ORDER BY organization, created_at, id"),
+        first,
+        last
+    );
+    by_organization(rows.into_iter().map(|row| Ok((row.organization.clone(), row))))
 }
 
 /// Records that nothing left after all: the window of its key has not begun.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::db::{execute, fetch_all, fetch_optional};
+use super::db::{execute, fetch_all, fetch_one, fetch_optional};
 use super::{StorageError, Tx};
 
 /// A run.
@@ -228,6 +228,23 @@ pub async fn remove_quiet(tx: &mut Tx, id: &str, first_kind: &str) -> Result<boo
     execute!(tx, "DELETE FROM step WHERE run_id = $1", id);
     execute!(tx, "DELETE FROM run WHERE id = $1", id);
     Ok(true)
+}
+
+/// How many runs there are.
+pub async fn count(tx: &mut Tx) -> Result<i64, StorageError> {
+    let (count,) = fetch_one!(tx, (i64,), "SELECT CAST(COUNT(*) AS BIGINT) FROM run");
+    Ok(count)
+}
+
+/// Runs that say they are done while steps of theirs are not: none, ever.
+pub async fn done_too_early(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT r.id FROM run r WHERE r.state = 'done' AND EXISTS (SELECT 1 FROM step s WHERE s.run_id = r.id \
+         AND s.state <> 'done') ORDER BY r.id"
+    );
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// Runs that are not done.

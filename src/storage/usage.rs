@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::db::{fetch_all, insert, on};
-use super::{StorageError, Tx, parsed, to_json};
+use super::{StorageError, Tx, by_organization, parsed, to_json};
 use crate::domain::credits::{Credits, CreditsError};
 use crate::domain::cycle::Cycle;
 use crate::domain::invoice::UsageSummary;
@@ -249,12 +249,37 @@ pub async fn summaries(
         last,
         billed_cycle.to_string()
     );
-    let mut by_organization: HashMap<String, Vec<UsageSummary>> = HashMap::new();
-    for row in rows {
-        let (organization, summary) = row.into_domain()?;
-        by_organization.entry(organization).or_default().push(summary);
-    }
-    Ok(by_organization)
+    by_organization(rows.into_iter().map(SummaryRow::into_domain))
+}
+
+/// Rated use that each cycle bills, by own cycle and meter, of a range of organizations.
+pub async fn summaries_of_all_cycles(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<HashMap<String, Vec<(Cycle, UsageSummary)>>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        BilledRow,
+        "SELECT organization, billed_cycle, cycle, meter, CAST(SUM(events) AS BIGINT) AS events, \
+         CAST(SUM(credits) AS BIGINT) AS credits FROM usage_rollup WHERE organization BETWEEN $1 AND $2 \
+         GROUP BY organization, billed_cycle, cycle, meter ORDER BY organization, billed_cycle, cycle, meter",
+        first,
+        last
+    );
+    by_organization(rows.into_iter().map(|row| {
+        let (organization, summary) = row.summary.into_domain()?;
+        let billed = parsed("usage_rollup", "billed_cycle", &organization, &row.billed_cycle)?;
+        Ok((organization, (billed, summary)))
+    }))
+}
+
+/// A summary with the cycle that bills it.
+#[derive(sqlx::FromRow)]
+struct BilledRow {
+    billed_cycle: String,
+    #[sqlx(flatten)]
+    summary: SummaryRow,
 }
 
 /// Rated use not yet taken by a close: all roll-ups billed in a cycle from `first_open` on.

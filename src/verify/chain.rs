@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::Check;
+use super::books::Books;
 use crate::domain::credits::Credits;
 use crate::domain::ledger::{Account, Head, LedgerTransaction, Unit, imbalance};
 use crate::services::ServiceError;
-use crate::storage::organizations::Stored;
-use crate::storage::{Tx, cycles, grants, ledger};
+use crate::storage::{Tx, ledger};
 
 pub(super) struct Checks {
     balanced: Check,
@@ -26,24 +26,19 @@ impl Checks {
         }
     }
 
-    pub(super) async fn organization(
-        &mut self,
-        tx: &mut Tx,
-        stored: &Stored,
-    ) -> Result<(), ServiceError> {
-        let id = stored.organization.id.as_str();
-        let transactions = ledger::chain(tx, id).await?;
+    pub(super) fn organization(&mut self, books: &Books) {
+        let id = books.id();
         let mut head = Head { seq: 0, hash: String::new() };
-        for transaction in &transactions {
+        for transaction in &books.chain {
             self.transaction(id, transaction, &head);
             head = transaction.head();
         }
-        let said = ledger::head(tx, id).await?;
-        self.chained.count(said == head, || {
+        let said = &books.head;
+        self.chained.count(*said == head, || {
             format!("organization {id}: the chain ends at {}, its head says {}", head.seq, said.seq)
         });
-        self.grants(tx, id, &transactions).await?;
-        self.deficit(tx, id, &transactions).await
+        self.grants(books);
+        self.deficit(books);
     }
 
     fn transaction(&mut self, id: &str, transaction: &LedgerTransaction, head: &Head) {
@@ -58,15 +53,11 @@ impl Checks {
         });
     }
 
-    async fn grants(
-        &mut self,
-        tx: &mut Tx,
-        id: &str,
-        transactions: &[LedgerTransaction],
-    ) -> Result<(), ServiceError> {
+    fn grants(&mut self, books: &Books) {
+        let id = books.id();
         let mut left: HashMap<&str, i128> = HashMap::new();
         let mut granted: HashMap<&str, i128> = HashMap::new();
-        for transaction in transactions {
+        for transaction in &books.chain {
             for entry in &transaction.entries {
                 if let Some(grant) = &entry.grant {
                     *left.entry(grant).or_default() += i128::from(entry.amount);
@@ -77,8 +68,8 @@ impl Checks {
                 }
             }
         }
-        let open = cycles::open_of(tx, &[id.to_owned()]).await?.into_iter().next();
-        for stored in grants::all(tx, id).await? {
+        let open = books.open_cycle();
+        for stored in &books.grants {
             let grant = &stored.grant;
             let name = grant.id.as_str();
             let amount = i128::from(grant.granted.nano());
@@ -89,10 +80,8 @@ impl Checks {
             self.grants.count(foots, || {
                 format!("organization {id}, grant {name}: the ledger and the grant differ")
             });
-            let lapsed = open
-                .as_ref()
-                .zip(grant.last_cycle)
-                .is_some_and(|(open, last)| last < open.open.cycle);
+            let lapsed =
+                open.zip(grant.last_cycle).is_some_and(|(open, last)| last < open.open.cycle);
             self.grants.count(!lapsed || remaining == 0, || {
                 format!(
                     "organization {id}, grant {name}: it expired, but {} credits are left",
@@ -106,32 +95,23 @@ impl Checks {
                 left.keys()
             )
         });
-        Ok(())
     }
 
-    async fn deficit(
-        &mut self,
-        tx: &mut Tx,
-        id: &str,
-        transactions: &[LedgerTransaction],
-    ) -> Result<(), ServiceError> {
-        let carried: i128 = transactions
+    fn deficit(&mut self, books: &Books) {
+        let id = books.id();
+        let carried: i128 = books
+            .chain
             .iter()
             .flat_map(|transaction| &transaction.entries)
             .filter(|entry| entry.account == Account::Deficit && entry.unit == Unit::Credit)
             .map(|entry| i128::from(entry.amount))
             .sum();
-        let brought = cycles::open_of(tx, &[id.to_owned()])
-            .await?
-            .into_iter()
-            .next()
-            .map_or(Credits::ZERO, |open| open.deficit_brought);
+        let brought = books.open_cycle().map_or(Credits::ZERO, |open| open.deficit_brought);
         self.deficits.count(carried == -i128::from(brought.nano()), || {
             format!(
                 "organization {id}: the ledger carries {carried} (10⁻⁹), the open cycle {brought}"
             )
         });
-        Ok(())
     }
 
     pub(super) async fn finish(mut self, tx: &mut Tx) -> Result<[Check; 4], ServiceError> {

@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use rust_decimal::Decimal;
 
 use super::Check;
+use super::books::{Books, Invoice};
 use crate::domain::close::{self, CycleInput, CycleOutcome};
 use crate::domain::credits::Credits;
 use crate::domain::grant::{Grant, OpenGrant};
 use crate::domain::invoice::{self, InvoiceDraft};
 use crate::domain::statement::CreditStatement;
 use crate::services::ServiceError;
-use crate::storage::organizations::Stored;
-use crate::storage::{Tx, corrections, cycles, grants, invoices, purchases, usage};
+use crate::storage::purchases::Purchase;
+use crate::storage::{cycles, invoices};
 
 pub(super) struct Checks {
     cycles: Check,
@@ -33,13 +34,9 @@ impl Checks {
         }
     }
 
-    pub(super) async fn organization(
-        &mut self,
-        tx: &mut Tx,
-        stored: &Stored,
-    ) -> Result<(), ServiceError> {
-        let id = stored.organization.id.as_str();
-        let all = cycles::all(tx, id).await?;
+    pub(super) fn organization(&mut self, books: &Books) -> Result<(), ServiceError> {
+        let id = books.id();
+        let all = &books.cycles;
         for (earlier, later) in all.iter().zip(all.iter().skip(1)) {
             let touch = earlier.closed
                 && earlier.open.cycle.next() == later.open.cycle
@@ -53,26 +50,22 @@ impl Checks {
         }
         let open = all.iter().filter(|cycle| !cycle.closed).count();
         self.cycles.count(open == 1, || format!("organization {id}: {open} open cycles, not 1"));
-        let grants: HashMap<String, Grant> = grants::all(tx, id)
-            .await?
-            .into_iter()
-            .map(|open| (open.grant.id.clone(), open.grant))
-            .collect();
+        let grants: HashMap<&str, &Grant> =
+            books.grants.iter().map(|open| (open.grant.id.as_str(), &open.grant)).collect();
         for (cycle, next) in all.iter().zip(all.iter().skip(1)) {
-            self.closed(tx, stored, cycle, next, &grants).await?;
+            self.closed(books, cycle, next, &grants)?;
         }
         Ok(())
     }
 
-    async fn closed(
+    fn closed(
         &mut self,
-        tx: &mut Tx,
-        stored: &Stored,
+        books: &Books,
         cycle: &cycles::Stored,
         next: &cycles::Stored,
-        grants: &HashMap<String, Grant>,
+        grants: &HashMap<&str, &Grant>,
     ) -> Result<(), ServiceError> {
-        let (id, label) = (stored.organization.id.as_str(), cycle.open.cycle);
+        let (id, label) = (books.id(), cycle.open.cycle);
         let Some(statement) = &cycle.statement else {
             self.statements.problem(format!("organization {id}, {label}: no statement is stored"));
             return Ok(());
@@ -80,7 +73,7 @@ impl Checks {
         self.statements.count(foots(statement), || {
             format!("organization {id}, {label}: the statement does not foot")
         });
-        let used = usage::summaries(tx, id, id, label).await?.remove(id).unwrap_or_default();
+        let used = books.usage.get(&label).cloned().unwrap_or_default();
         let rated = Credits::total(used.iter().map(|usage| usage.credits))?;
         self.billed_once.count(rated == statement.rated, || {
             format!(
@@ -89,23 +82,23 @@ impl Checks {
             )
         });
         let invoice_id = invoices::cycle_invoice_id(id, label, cycle.open.bounds.ends_at);
-        let row = invoices::get(tx, id, &invoice_id).await?;
-        let draft = invoices::draft(tx, id, &invoice_id).await?;
-        let percent = draft.as_ref().map_or(Decimal::ZERO, |draft| draft.tax_percent);
+        let invoice = books.invoice(&invoice_id);
+        let draft = invoice.map(|invoice| &invoice.draft);
+        let percent = draft.map_or(Decimal::ZERO, |draft| draft.tax_percent);
         let open_grants = statement
             .grants
             .iter()
             .filter_map(|line| {
                 let remaining = line.opening.plus(line.granted).ok()?;
-                Some(OpenGrant { grant: grants.get(&line.id)?.clone(), remaining })
+                Some(OpenGrant { grant: (*grants.get(line.id.as_str())?).clone(), remaining })
             })
             .collect();
         let input = CycleInput {
             organization: id.to_owned(),
             cycle: label,
             bounds: cycle.open.bounds,
-            zone: stored.organization.zone,
-            joined_on: stored.organization.joined_on,
+            zone: books.stored.organization.zone,
+            joined_on: books.stored.organization.joined_on,
             tax_percent: percent,
             terms: cycle.open.terms.clone(),
             next_terms: next.open.terms.clone(),
@@ -113,34 +106,28 @@ impl Checks {
             grants: open_grants,
             usage: used,
             deficit_brought: cycle.deficit_brought,
-            purchases: purchases::paid_in_range(tx, id, id, label)
-                .await?
-                .remove(id)
-                .unwrap_or_default(),
-            corrections: corrections::in_range(tx, id, id, label)
-                .await?
-                .remove(id)
-                .unwrap_or_default(),
+            purchases: books
+                .purchases
+                .iter()
+                .filter(|purchase| purchase.state == "paid" && purchase.cycle == Some(label))
+                .map(Purchase::as_paid)
+                .collect::<Result<_, _>>()?,
+            corrections: books.corrections.get(&label).cloned().unwrap_or_default(),
         };
         let again = close::close(&input);
-        let same = again.as_ref().is_ok_and(|again| same_figures(again, statement, draft.as_ref()));
+        let same = again.as_ref().is_ok_and(|again| same_figures(again, statement, draft));
         self.reproducible.count(same, || {
             let why = again.err().map_or("other figures".to_owned(), |error| error.to_string());
             format!("organization {id}, {label}: closing it again gives {why}")
         });
-        if let (Some(row), Some(draft)) = (row, draft) {
-            self.invoice(tx, &row, &draft).await?;
+        if let Some(invoice) = invoice {
+            self.invoice(invoice);
         }
         Ok(())
     }
 
-    async fn invoice(
-        &mut self,
-        tx: &mut Tx,
-        row: &invoices::Row,
-        draft: &InvoiceDraft,
-    ) -> Result<(), ServiceError> {
-        let name = row.number.as_deref().unwrap_or(&row.id);
+    fn invoice(&mut self, invoice: &Invoice) {
+        let (row, draft, name) = (&invoice.row, &invoice.draft, invoice.name());
         let amounts = (row.subtotal, row.tax, row.total, row.prepaid, row.amount_due);
         let drafted = (
             draft.subtotal.minor(),
@@ -152,17 +139,18 @@ impl Checks {
         self.invoices.count(amounts == drafted, || {
             format!("invoice {name}: the row and the document state other amounts")
         });
-        if let Some(document) = invoices::document(tx, &row.organization, &row.id).await? {
-            let hash = invoice::content_hash(&document.header, &document.draft);
-            self.invoices.count(hash == document.content_hash, || {
+        if row.number.is_some() {
+            let filed = &invoice.filed;
+            let hash =
+                filed.header.as_deref().map(|header| invoice::content_hash(header, &filed.draft));
+            self.invoices.count(hash.is_some() && hash == filed.content_hash, || {
                 format!("invoice {name}: its content was altered after it was issued")
             });
-            let number = document.document()?.header.number;
-            self.invoices.count(row.number.as_ref() == Some(&number), || {
-                format!("invoice {name}: the document says {number}")
+            let number = invoice.header.as_ref().map(|header| &header.number);
+            self.invoices.count(row.number.as_ref() == number, || {
+                format!("invoice {name}: the document says {number:?}")
             });
         }
-        Ok(())
     }
 
     pub(super) fn finish(self) -> [Check; 5] {

@@ -6,18 +6,19 @@ use std::collections::HashMap;
 use chrono::{DateTime, Timelike as _, Utc};
 
 use super::Check;
+use super::books::{Books, Invoice};
 use crate::domain::document::Document;
 use crate::domain::grant::Grant;
 use crate::domain::ids;
-use crate::domain::invoice::InvoiceStatus;
+use crate::domain::invoice::{InvoiceHeader, InvoiceStatus};
 use crate::domain::ledger::{Account, LedgerTransaction, Unit};
 use crate::services::ServiceError;
 use crate::storage::audit::AuditRow;
 use crate::storage::invoices::payment_status as status;
-use crate::storage::organizations::Stored;
-use crate::storage::{Tx, charges, cycles, documents, facts, grants, invoices, ledger, purchases};
+use crate::storage::{Tx, cycles, documents, facts, invoices};
 
-type Chain = HashMap<String, LedgerTransaction>;
+/// Ledger transactions by their keys.
+type Chain<'a> = HashMap<&'a str, &'a LedgerTransaction>;
 
 pub(super) struct Checks {
     rows: Check,
@@ -28,48 +29,36 @@ impl Checks {
         Self { rows: Check::new("rows_agree") }
     }
 
-    pub(super) async fn organization(
+    pub(super) fn organization(
         &mut self,
-        tx: &mut Tx,
-        stored: &Stored,
+        books: &Books,
         people: &[AuditRow],
     ) -> Result<(), ServiceError> {
-        let id = stored.organization.id.as_str();
-        let chain: Chain =
-            ledger::chain(tx, id).await?.into_iter().map(|t| (t.key.clone(), t)).collect();
-        let filed = facts::filed(tx, id).await?;
-        self.grants(tx, stored, people, &chain).await?;
-        self.cycles(tx, stored, &chain).await?;
-        for row in &filed {
-            self.invoice(id, row)?;
+        let chain: Chain<'_> = books.chain.iter().map(|t| (t.key.as_str(), t)).collect();
+        self.grants(books, people, &chain);
+        self.cycles(books, &chain);
+        for (invoice, header) in books.issued() {
+            self.invoice(books.id(), invoice, header);
         }
-        self.documents(tx, id, &filed, &chain).await?;
-        for row in &filed {
-            self.payments(tx, stored, &row.id, &chain).await?;
+        self.documents(books, &chain)?;
+        for (invoice, _) in books.issued() {
+            self.payments(books, &invoice.row.id, &chain);
         }
         Ok(())
     }
 
-    async fn grants(
-        &mut self,
-        tx: &mut Tx,
-        stored: &Stored,
-        people: &[AuditRow],
-        chain: &Chain,
-    ) -> Result<(), ServiceError> {
-        let id = stored.organization.id.as_str();
-        let reasons: HashMap<String, Option<String>> =
-            facts::reasons(tx, id).await?.into_iter().collect();
-        let all = grants::all(tx, id).await?;
+    fn grants(&mut self, books: &Books, people: &[AuditRow], chain: &Chain<'_>) {
+        let id = books.id();
+        let zone = books.stored.organization.zone;
         let mut causes: Vec<String> =
-            purchases::all(tx, id).await?.into_iter().map(|purchase| purchase.id).collect();
-        causes.extend((0..=all.len()).map(|ordinal| ordinal.to_string()));
-        for grant in all.iter().map(|open| &open.grant) {
+            books.purchases.iter().map(|purchase| purchase.id.clone()).collect();
+        causes.extend((0..=books.grants.len()).map(|ordinal| ordinal.to_string()));
+        for grant in books.grants.iter().map(|open| &open.grant) {
             let name = grant.id.as_str();
-            let posted = chain.get(&format!("grant:{name}")).is_some_and(|t| {
+            let posted = chain.get(format!("grant:{name}").as_str()).is_some_and(|t| {
                 t.kind == "grant" && t.cycle == grant.cycle && t.effective_at == grant.granted_at
             });
-            let ends = grant.last_cycle.map(|last| last.bounds(stored.organization.zone).ends_at);
+            let ends = grant.last_cycle.map(|last| last.bounds(zone).ends_at);
             let ends = match (ends, grant.expires_at) {
                 (None, None) => true,
                 (Some(rule), Some(at)) => near(rule, at),
@@ -77,34 +66,27 @@ impl Checks {
             };
             let ending = format!(": {name}");
             let asked = people.iter().find(|row| row.command.ends_with(&ending));
-            let why = reasons.get(name).and_then(Option::as_ref) == asked.map(|row| &row.reason);
+            let why =
+                books.reasons.get(name).and_then(Option::as_ref) == asked.map(|row| &row.reason);
             self.rows.count(posted && ends && why && derived(id, grant, &causes), || {
                 format!(
                     "organization {id}, grant {name}: its source, cycle, dates or reason are not what was granted"
                 )
             });
         }
-        Ok(())
     }
 
-    async fn cycles(
-        &mut self,
-        tx: &mut Tx,
-        stored: &Stored,
-        chain: &Chain,
-    ) -> Result<(), ServiceError> {
-        let id = stored.organization.id.as_str();
-        let closed_at: HashMap<String, DateTime<Utc>> =
-            facts::closed_at(tx, id).await?.into_iter().collect();
-        for row in cycles::all(tx, id).await? {
+    fn cycles(&mut self, books: &Books, chain: &Chain<'_>) {
+        let id = books.id();
+        for row in &books.cycles {
             let label = row.open.cycle;
-            let rule = label.bounds(stored.organization.zone);
+            let rule = label.bounds(books.stored.organization.zone);
             let bounds = near(rule.starts_at, row.open.bounds.starts_at)
                 && near(rule.ends_at, row.open.bounds.ends_at)
                 && row.due_at == cycles::due_at(&row.open);
-            let posted = chain.get(&format!("close:{label}"));
+            let posted = chain.get(format!("close:{label}").as_str());
             let closed = posted.is_none_or(|posted| {
-                closed_at.get(&label.to_string()) == Some(&posted.recorded_at)
+                books.closed_at.get(&label.to_string()) == Some(&posted.recorded_at)
             });
             self.rows.count(bounds && closed, || {
                 format!(
@@ -112,14 +94,14 @@ impl Checks {
                 )
             });
         }
-        Ok(())
     }
 
-    fn invoice(&mut self, id: &str, row: &facts::Filed) -> Result<(), ServiceError> {
-        let (header, draft) = row.parts()?;
-        let filed = numbered(&row.series, row.series_number) == row.number
-            && header.number == row.number
-            && header.issued_on == row.issued_on
+    fn invoice(&mut self, id: &str, invoice: &Invoice, header: &InvoiceHeader) {
+        let (row, draft) = (&invoice.filed, &invoice.draft);
+        let number = row.number.as_deref().unwrap_or_default();
+        let filed = numbered(&row.series, row.series_number) == number
+            && header.number == number
+            && Some(header.issued_on) == row.issued_on
             && draft.cycle.to_string() == row.cycle
             && draft.currency.to_string() == row.currency
             && draft.organization == id
@@ -139,20 +121,13 @@ impl Checks {
         };
         let stands = words.contains(&row.payment_status.as_str());
         self.rows.count(filed && stands, || {
-            format!("organization {id}, invoice {}: its row and its document differ", row.number)
+            format!("organization {id}, invoice {number}: its row and its document differ")
         });
-        Ok(())
     }
 
-    async fn documents(
-        &mut self,
-        tx: &mut Tx,
-        id: &str,
-        filed: &[facts::Filed],
-        chain: &Chain,
-    ) -> Result<(), ServiceError> {
-        let all = documents::of_organization(tx, id).await?;
-        for row in &all {
+    fn documents(&mut self, books: &Books, chain: &Chain<'_>) -> Result<(), ServiceError> {
+        let id = books.id();
+        for row in &books.documents {
             let document = row.document()?;
             let head = document.head();
             let about = match &document {
@@ -165,13 +140,16 @@ impl Checks {
                         && amounts(row, [receipt.subtotal, receipt.tax, receipt.total])
                 }
                 Document::CreditNote(note) => {
-                    let invoice = filed.iter().find(|filed| filed.number == note.corrects);
-                    let receipt = all.iter().find(|other| other.number == note.corrects);
+                    let mut issued = books.issued();
+                    let invoice = issued
+                        .find(|(invoice, _)| invoice.row.number.as_ref() == Some(&note.corrects));
+                    let receipt =
+                        books.documents.iter().find(|other| other.number == note.corrects);
                     let subject = invoice
-                        .map(|found| ("invoice", &found.id))
+                        .map(|(found, _)| ("invoice", &found.row.id))
                         .or(receipt.map(|found| ("purchase", &found.subject_id)));
                     subject == Some((row.subject.as_str(), &row.subject_id))
-                        && chain.contains_key(&format!("credit_note:{}", row.id))
+                        && chain.contains_key(format!("credit_note:{}", row.id).as_str())
                         && same(row, id, &note.organization, note.cycle)
                         && amounts(row, [note.subtotal, note.tax, note.total])
                 }
@@ -187,19 +165,12 @@ impl Checks {
         Ok(())
     }
 
-    async fn payments(
-        &mut self,
-        tx: &mut Tx,
-        stored: &Stored,
-        invoice: &str,
-        chain: &Chain,
-    ) -> Result<(), ServiceError> {
-        let id = stored.organization.id.as_str();
-        for payment in charges::payments(tx, id, invoice).await? {
-            let posted = chain.get(&format!("payment:{}", payment.id));
-            let taken: Vec<_> = charges::of_subject(tx, id, invoice).await?;
-            let charge = taken
-                .iter()
+    fn payments(&mut self, books: &Books, invoice: &str, chain: &Chain<'_>) {
+        let id = books.id();
+        for payment in books.payments_of(invoice) {
+            let posted = chain.get(format!("payment:{}", payment.id).as_str());
+            let charge = books
+                .charges_of(invoice)
                 .find(|charge| charge.provider_id.as_deref() == Some(payment.reference.as_str()));
             let agrees = posted.is_some_and(|posted| {
                 let cash = posted.entries.iter().any(|entry| {
@@ -208,11 +179,11 @@ impl Checks {
                         && matches!(entry.unit, Unit::Money(unit) if unit.to_string() == payment.currency)
                 });
                 let at = posted.recorded_at;
+                let zone = &books.stored.organization.zone;
                 let by = match (payment.method.as_str(), charge) {
                     ("charge", Some(charge)) => {
                         payment.id == ids::derived("pay", at, &[id, &charge.id])
-                            && payment.received_on
-                                == at.with_timezone(&stored.organization.zone).date_naive()
+                            && payment.received_on == at.with_timezone(zone).date_naive()
                     }
                     ("transfer", None) => {
                         payment.id == ids::derived("pay", at, &[id, invoice, &payment.reference])
@@ -225,7 +196,6 @@ impl Checks {
                 format!("organization {id}, payment {}: it and the ledger differ", payment.id)
             });
         }
-        Ok(())
     }
 
     /// What is about all organizations at once.

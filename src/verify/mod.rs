@@ -5,6 +5,7 @@
 
 mod admission;
 mod alerts;
+mod books;
 mod chain;
 mod closes;
 mod documents;
@@ -81,12 +82,16 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
     let mut closes = closes::Checks::new();
     let mut money = money::Checks::new();
     let mut facts = facts::Checks::new();
+    let mut files = documents::Files::new();
     let people = audit::all(&mut tx).await?;
-    for stored in &all {
-        chain.organization(&mut tx, stored).await?;
-        closes.organization(&mut tx, stored).await?;
-        money.organization(app, &mut tx, stored).await?;
-        facts.organization(&mut tx, stored, &people).await?;
+    for neighbours in all.chunks(books::AT_ONCE) {
+        for books in books::read(&mut tx, neighbours).await? {
+            chain.organization(&books);
+            closes.organization(&books)?;
+            money.organization(app, &books).await?;
+            facts.organization(&books, &people)?;
+            files.organization(app, &books)?;
+        }
     }
     money.all(&mut tx).await?;
     let mut checks = Vec::new();
@@ -95,7 +100,7 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
     checks.push(feeds(&mut tx).await?);
     checks.extend(closes.finish());
     checks.push(documents::numbers(&mut tx).await?);
-    checks.push(documents::files(app, &mut tx).await?);
+    checks.push(files.finish());
     checks.extend(money.finish());
     checks.push(facts.finish(&mut tx, &people).await?);
     checks.push(facts::storage(&mut tx).await?);
@@ -103,7 +108,7 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
     checks.push(work::mails(&mut tx).await?);
     checks.push(admission::told(&mut tx).await?);
     checks.push(alerts::once(&mut tx).await?);
-    checks.push(work::audit_trail(&mut tx).await?);
+    checks.push(work::audit_trail(&mut tx, &people).await?);
     Ok(checks)
 }
 

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use super::Check;
+use super::books::Books;
 use crate::app::App;
 use crate::domain::document;
 use crate::domain::ledger::{Account, Unit};
 use crate::domain::payment::{CANCELED, ChargeOutcome, ChargeState, VOIDED};
 use crate::services::{ServiceError, pay_pages};
-use crate::storage::organizations::Stored;
-use crate::storage::{Tx, charges, documents, dunning, invoices, ledger, purchases, refunds};
+use crate::storage::charges::{self, Charge};
+use crate::storage::{Tx, dunning};
 
 pub(super) struct Checks {
     charges: Check,
@@ -41,27 +42,22 @@ impl Checks {
     pub(super) async fn organization(
         &mut self,
         app: &App,
-        tx: &mut Tx,
-        stored: &Stored,
+        books: &Books,
     ) -> Result<(), ServiceError> {
-        let id = stored.organization.id.as_str();
         let mut owed: HashMap<String, i128> = HashMap::new();
-        let documents = documents::of_organization(tx, id).await?;
         let credited = |subject: &str| -> i128 {
-            documents
+            books
+                .documents
                 .iter()
                 .filter(|row| row.kind == "credit_note" && row.subject_id == subject)
                 .map(|row| i128::from(row.total))
                 .sum()
         };
-        for row in invoices::of_organization(tx, id).await? {
-            let name = row.number.clone().unwrap_or_else(|| row.id.clone());
-            self.charges(app, tx, id, &row.id, &name).await?;
-            let paid: i128 = charges::payments(tx, id, &row.id)
-                .await?
-                .iter()
-                .map(|payment| i128::from(payment.amount))
-                .sum();
+        for invoice in &books.invoices {
+            let (row, name) = (&invoice.row, invoice.name());
+            self.charges(app, books, &row.id, name).await;
+            let paid: i128 =
+                books.payments_of(&row.id).map(|payment| i128::from(payment.amount)).sum();
             let due = i128::from(row.amount_due);
             let credit = credited(&row.id);
             // A credit note before the payment lowers it; one after it is refunded.
@@ -82,8 +78,8 @@ impl Checks {
                 *owed.entry(row.currency.clone()).or_default() += due - paid - credit;
             }
         }
-        for purchase in purchases::all(tx, id).await? {
-            self.charges(app, tx, id, &purchase.id, &purchase.id).await?;
+        for purchase in &books.purchases {
+            self.charges(app, books, &purchase.id, &purchase.id).await;
             let granted = (purchase.state == "paid") == purchase.grant.is_some();
             self.purchases.count(granted, || {
                 format!(
@@ -97,67 +93,64 @@ impl Checks {
             });
             *owed.entry(purchase.net.currency().to_string()).or_default() -= credit;
         }
-        self.refunds(tx, id, &documents, &mut owed).await?;
-        self.receivables(tx, id, owed).await?;
-        for document in &documents {
+        self.refunds(books, &mut owed);
+        self.receivables(books, owed);
+        for document in &books.documents {
             let hash = document::content_hash(&document.content);
             self.credit_notes.count(hash == document.content_hash, || {
                 format!("{}: its content was altered after it was issued", document.number)
             });
         }
-        self.budgets(app, tx, id).await
+        self.budgets(app, books);
+        Ok(())
     }
 
     /// Money that went back is at most what the charge took and what the credit note says.
-    async fn refunds(
-        &mut self,
-        tx: &mut Tx,
-        id: &str,
-        documents: &[documents::Row],
-        owed: &mut HashMap<String, i128>,
-    ) -> Result<(), ServiceError> {
-        let mut by_charge: HashMap<String, i128> = HashMap::new();
-        let mut by_document: HashMap<String, i128> = HashMap::new();
-        for refund in refunds::of_organization(tx, id).await? {
+    fn refunds(&mut self, books: &Books, owed: &mut HashMap<String, i128>) {
+        let mut by_charge: HashMap<&str, i128> = HashMap::new();
+        let mut by_document: HashMap<&str, i128> = HashMap::new();
+        for refund in &books.refunds {
             let amount = i128::from(refund.amount);
             if refund.state == "succeeded" {
                 *owed.entry(refund.currency.clone()).or_default() += amount;
             }
             if refund.state != "failed" {
-                *by_document.entry(refund.document_id).or_default() += amount;
-                if let Some(charge) = refund.charge_id {
+                *by_document.entry(&refund.document_id).or_default() += amount;
+                if let Some(charge) = &refund.charge_id {
                     *by_charge.entry(charge).or_default() += amount;
                 }
             }
         }
         for (document_id, amount) in by_document {
-            let total = documents.iter().find(|row| row.id == document_id).map(|row| row.total);
+            let total =
+                books.documents.iter().find(|row| row.id == document_id).map(|row| row.total);
             self.refunds.count(total.is_some_and(|total| amount <= i128::from(total)), || {
                 format!("credit note {document_id}: {amount} refunded of {total:?} (minor units)")
             });
         }
         for (charge_id, amount) in by_charge {
-            let charge = charges::get(tx, id, &charge_id).await?;
-            let took = charge
+            let took = books
+                .charges
+                .iter()
+                .find(|charge| charge.id == charge_id)
                 .filter(|charge| charge.state == ChargeState::Succeeded)
                 .map_or(0, |charge| i128::from(charge.request.amount.minor()));
             self.refunds.count(amount <= took, || {
                 format!("charge {charge_id}: {amount} refunded of {took} (minor units)")
             });
         }
-        Ok(())
     }
 
     /// No method was declined more often in a window than its budget allows.
-    async fn budgets(&mut self, app: &App, tx: &mut Tx, id: &str) -> Result<(), ServiceError> {
-        let calendar = app.calendar();
-        let mut failed: HashMap<String, Vec<chrono::DateTime<chrono::Utc>>> = HashMap::new();
-        for charge in charges::of_organization(tx, id).await? {
+    fn budgets(&mut self, app: &App, books: &Books) {
+        let (id, calendar) = (books.id(), app.calendar());
+        let mut failed: HashMap<&str, Vec<chrono::DateTime<chrono::Utc>>> = HashMap::new();
+        for charge in &books.charges {
             let called_off = [VOIDED, CANCELED];
             let code = charge.decline_code.as_deref().unwrap_or_default();
             if charge.state == ChargeState::Declined && !called_off.contains(&code) {
                 let sent = charge.first_sent_at;
-                failed.entry(charge.request.payment_method).or_default().extend(sent);
+                failed.entry(&charge.request.payment_method).or_default().extend(sent);
             }
         }
         for (method, mut instants) in failed {
@@ -167,14 +160,13 @@ impl Checks {
             let burst = instants.windows(most).any(|run| {
                 run.last().zip(run.first()).is_some_and(|(last, first)| *last - *first < window)
             });
-            self.budgets.count(!burst || pay_pages::is_hosted(&method), || {
+            self.budgets.count(!burst || pay_pages::is_hosted(method), || {
                 format!(
                     "organization {id}: a payment method was declined more than {} times in {} days",
                     calendar.attempts_per_method, calendar.window_days
                 )
             });
         }
-        Ok(())
     }
 
     /// What is about all organizations at once.
@@ -193,18 +185,11 @@ impl Checks {
         Ok(())
     }
 
-    async fn charges(
-        &mut self,
-        app: &App,
-        tx: &mut Tx,
-        id: &str,
-        subject: &str,
-        name: &str,
-    ) -> Result<(), ServiceError> {
-        let attempts = charges::of_subject(tx, id, subject).await?;
+    async fn charges(&mut self, app: &App, books: &Books, subject: &str, name: &str) {
+        let attempts: Vec<&Charge> = books.charges_of(subject).collect();
         let live = attempts.iter().filter(|charge| charge.state.is_live()).count();
         self.charges.count(live <= 1, || format!("{name}: {live} charges took or may take money"));
-        for charge in &attempts {
+        for charge in attempts {
             let final_state =
                 matches!(charge.state, ChargeState::Succeeded | ChargeState::Declined);
             if app.gateway.name() != "sandbox" || !final_state {
@@ -227,28 +212,22 @@ impl Checks {
                 )
             });
         }
-        Ok(())
     }
 
     /// What the ledger says is owed is what issued invoices leave unpaid.
-    async fn receivables(
-        &mut self,
-        tx: &mut Tx,
-        id: &str,
-        mut owed: HashMap<String, i128>,
-    ) -> Result<(), ServiceError> {
-        let mut books: HashMap<String, i128> = HashMap::new();
-        for entry in ledger::chain(tx, id).await?.iter().flat_map(|t| &t.entries) {
+    fn receivables(&mut self, books: &Books, mut owed: HashMap<String, i128>) {
+        let id = books.id();
+        let mut ledger: HashMap<String, i128> = HashMap::new();
+        for entry in books.chain.iter().flat_map(|transaction| &transaction.entries) {
             if let (Account::Receivable, Unit::Money(currency)) = (entry.account, entry.unit) {
-                *books.entry(currency.to_string()).or_default() += i128::from(entry.amount);
+                *ledger.entry(currency.to_string()).or_default() += i128::from(entry.amount);
             }
         }
         owed.retain(|_, amount| *amount != 0);
-        books.retain(|_, amount| *amount != 0);
-        self.receivables.count(owed == books, || {
-            format!("organization {id}: invoices leave {owed:?} unpaid, the ledger says {books:?}")
+        ledger.retain(|_, amount| *amount != 0);
+        self.receivables.count(owed == ledger, || {
+            format!("organization {id}: invoices leave {owed:?} unpaid, the ledger says {ledger:?}")
         });
-        Ok(())
     }
 
     pub(super) fn finish(self) -> [Check; 9] {

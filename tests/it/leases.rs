@@ -57,7 +57,7 @@ async fn take_and_die(app: &App) -> Step {
     let mut tx = app.db.write().await.unwrap();
     let claimed = claims::claim(&mut tx, &claim).await.unwrap();
     tx.commit().await.unwrap();
-    claimed.into_iter().next().unwrap()
+    claimed.into_iter().next().unwrap().step
 }
 
 // F17: whoever takes over what a dead worker left had to be idle, or at the end of its own step; and a step is taken
@@ -88,7 +88,7 @@ both_engines!(what_a_dead_worker_left_is_taken_over, |world| {
     assert!(left().await);
     let taken_over = taken().await;
     assert_eq!(taken_over.len(), 1);
-    assert_eq!((taken_over[0].epoch, taken_over[0].attempts), (2, 2));
+    assert_eq!((taken_over[0].step.epoch, taken_over[0].step.attempts), (2, 2));
     assert!(!left().await);
     assert!(taken().await.is_empty());
     world.pass(60);

@@ -114,7 +114,7 @@ async fn take_one(app: &App, owner: &str) -> Option<Step> {
     let mut tx = app.db.write().await.unwrap();
     let claimed = claims::claim(&mut tx, &claim).await.unwrap();
     tx.commit().await.unwrap();
-    claimed.into_iter().next()
+    claimed.into_iter().next().map(|claimed| claimed.step)
 }
 
 async fn plan_all(app: &App) {

@@ -242,6 +242,10 @@ fn main() -> ExitCode {
     if postgres && std::env::var(harness::database::SERVER).is_err() {
         return cluster::with_one();
     }
+    // `MONTHEND_LOG=sqlx=debug` shows each statement of a replay.
+    if let Ok(filter) = std::env::var("MONTHEND_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
     // What fails is told with its seed; a trace of each panic would bury it.
     std::panic::set_hook(Box::new(|_| {}));
     let begun = Instant::now();

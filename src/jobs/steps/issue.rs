@@ -20,7 +20,7 @@ use crate::storage;
 use crate::storage::invoices::{DraftRow, Issued};
 use crate::storage::ledger::Postings;
 use crate::storage::steps::Step;
-use crate::storage::{Tx, invoices, ledger, organizations, steps, to_json};
+use crate::storage::{Tx, invoices, ledger, numbers, organizations, steps, to_json};
 
 pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let mut tx = app.db.write().await?;
@@ -89,10 +89,10 @@ async fn number(
     // Series are taken in the order of their names: two issuers never wait for each other in a ring (F25).
     let mut next: BTreeMap<String, (i64, DateTime<Utc>)> = BTreeMap::new();
     for (series, count) in counts {
-        let first = invoices::take_numbers(tx, &series, count).await?;
+        let first = numbers::take(tx, &series, count).await?;
         // Read under the series' lock: a later number was never issued earlier, whichever worker's
         // clock runs ahead (V3).
-        let last = invoices::last_issued_at(tx, &series).await?;
+        let last = numbers::last_issued_at(tx, &series).await?;
         let now = app.clock.now();
         next.insert(series, (first, last.map_or(now, |last| last.max(now))));
     }

@@ -66,7 +66,7 @@ async fn claim_charges(world: &World) -> Vec<Step> {
     let mut tx = app.db.write().await.unwrap();
     let claimed = claims::claim(&mut tx, &claim).await.unwrap();
     tx.commit().await.unwrap();
-    claimed
+    claimed.into_iter().map(|claimed| claimed.step).collect()
 }
 
 /// Everything is closed and issued; of some the charge is sent by a process that is killed before the
