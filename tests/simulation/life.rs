@@ -95,7 +95,9 @@ impl Life {
     /// Everything, up to the last check.
     pub async fn live(&mut self) -> Result<(), String> {
         let lived = self.try_live().await;
-        let last = self.log.len().saturating_sub(SHOWN);
+        // A replay shows the whole life.
+        let shown = if self.look.every_action { usize::MAX } else { SHOWN };
+        let last = self.log.len().saturating_sub(shown);
         lived.map_err(|why| format!("{why}\n  after …\n  {}", self.log[last..].join("\n  ")))
     }
 

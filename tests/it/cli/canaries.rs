@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
@@ -173,6 +173,174 @@ fn no_secret_comes_out_of_a_loud_month() {
             unseen(&String::from_utf8_lossy(&bytes), &path.display().to_string());
         }
     }
+}
+
+/// `rehearse-stripe` in a process of its own; it ends with the test.
+struct Provider(std::process::Child, String);
+
+impl Provider {
+    fn start() -> Self {
+        let mut child = program()
+            .args(["--json", "rehearse-stripe", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+        Self(child, said["base_url"].as_str().unwrap().to_owned())
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The whole answer to a request, as text.
+fn asked(port: u16, request: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+// F88: keys and signatures are in every request to a provider and from it; a provider that declines, hangs, or
+// refuses the key makes the longest errors.
+#[test]
+fn no_secret_comes_out_of_a_month_in_trouble_with_stripe() {
+    const KEY: &str = "sk_test_canary_of_a_loud_month";
+    const STRANGER: &str = "rk_canary_that_nobody_knows";
+    const HOOK: &str = "whsec_canary_of_a_loud_month";
+    let provider = Provider::start();
+    let home = Home::new();
+    home.edit(
+        "monthend.toml",
+        "gateway = \"sandbox\"",
+        &format!("gateway = \"stripe\"\nstripe.base_url = \"{}\"", provider.1),
+    );
+    home.edit("monthend.toml", "timeout_s = 30", "timeout_s = 1");
+    let cards = ["visa", "declined", "stolen", "processing", "timeout_after", "requires_action"];
+    let rows: Vec<String> = cards
+        .iter()
+        .map(|card| {
+            let id = card.replace('_', "-");
+            format!("{id},{id},b@{id}.example,standard,2026-01-01,,cus_{id}/pm_card_{card},,,,,,")
+        })
+        .collect();
+    home.import_organizations("2026-01-01", &rows.join("\n"));
+    let secrets = [KEY, STRANGER, HOOK, CANARIES[3]];
+    let unseen = |text: &str, place: &str| {
+        for (at, secret) in secrets.iter().enumerate() {
+            assert!(!text.contains(secret), "secret {at} is in {place}");
+            assert!(!text.contains(&STANDARD.encode(format!("{secret}:"))), "secret {at}: {place}");
+        }
+    };
+    let speak = |key: &str, now: &str| {
+        let mut command = program();
+        command.env("MONTHEND_LOG", "trace").env("MONTHEND_STRIPE_KEY", key);
+        command.env("MONTHEND_STRIPE_WEBHOOK_SECRET", HOOK).env("MONTHEND_HTTP_TOKEN", CANARIES[3]);
+        command.arg("--dir").arg(home.path()).args(["--now", now]);
+        command
+    };
+    let mut said = String::new();
+    for (key, now, words) in [
+        (KEY, "2026-01-10T09:00:00Z", "credits buy declined --credits 20"),
+        (STRANGER, "2026-01-10T09:01:00Z", "credits buy visa --credits 20"),
+        ("", "2026-01-10T09:02:00Z", "tick"),
+        (KEY, "2026-02-01T03:00:00Z", "tick"),
+        (KEY, "2026-02-01T04:00:00Z", "--json tick"),
+        (STRANGER, "2026-02-02T08:00:00Z", "doctor"),
+        (KEY, "2026-02-02T08:01:00Z", "doctor"),
+        (KEY, "2026-02-02T08:02:00Z", "method list visa"),
+        (KEY, "2026-02-02T08:02:00Z", "invoice list"),
+        (KEY, "2026-02-02T08:02:00Z", "verify"),
+    ] {
+        let mut command = speak(key, now);
+        command.args(words.split_whitespace());
+        let answer = finish(command, "");
+        unseen(&answer.stdout, words);
+        unseen(&answer.stderr, words);
+        said.push_str(&answer.stderr);
+    }
+    // It was loud about what these are for.
+    for word in ["payment_intents", "insufficient_funds", "unknown"] {
+        assert!(said.contains(word), "nothing was said of {word}");
+    }
+    let mut child = speak(KEY, "2026-02-03T03:00:00Z")
+        .args(["serve", "--http", "127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut log = String::new();
+    let port = lines
+        .by_ref()
+        .find_map(|line| {
+            log.push_str(&line);
+            line.contains("listening").then(|| line.rsplit(':').next().map(str::to_owned))?
+        })
+        .unwrap();
+    let port: u16 = port.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+    let rest = std::thread::spawn(move || lines.collect::<Vec<String>>());
+    for (token, status) in [(CANARIES[3], "200"), (STRANGER, "401")] {
+        let answer = asked(
+            port,
+            &format!(
+                "GET /v1/organizations/visa/authorization HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer \
+                 {token}\r\nconnection: close\r\n\r\n"
+            ),
+        );
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        unseen(&answer, "an answer");
+    }
+    let answer = asked(
+        port,
+        &format!(
+            "POST /v1/webhooks/stripe HTTP/1.1\r\nhost: localhost\r\nstripe-signature: t=1,v1={STRANGER}\r\n\
+             content-length: 2\r\nconnection: close\r\n\r\n{{}}"
+        ),
+    );
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    unseen(&answer, "an answer");
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    unseen(&log, "the log of serve");
+    unseen(&rest.join().unwrap().concat(), "the log of serve");
+    let mut all = Vec::new();
+    files(home.path(), &mut all);
+    for path in all {
+        unseen(
+            &String::from_utf8_lossy(&std::fs::read(&path).unwrap()),
+            &path.display().to_string(),
+        );
+    }
+}
+
+// F88: the hook that tells a panic prints what it is given; what holds a secret gives none.
+#[test]
+fn a_panic_with_the_whole_configuration_tells_no_secret() {
+    let home = Home::new();
+    home.write("password", CANARIES[1]);
+    home.edit(
+        "monthend.toml",
+        "mode = \"test\"",
+        &format!("mode = \"test\"\ndatabase = \"postgres://u:{}@h/d\"", CANARIES[0]),
+    );
+    let config = monthend::config::Config::load(home.path()).unwrap();
+    let held = monthend::domain::secret::Secret::new(CANARIES[3].to_owned());
+    let panicked = std::panic::catch_unwind(|| {
+        assert!(config.database.is_none(), "{config:?} {config:#?} {held:?} {:?}", Some(&held));
+    });
+    let said = panicked.unwrap_err();
+    let said = said.downcast_ref::<String>().unwrap();
+    assert!(said.len() > 1_000, "{said}");
+    assert!(CANARIES.iter().all(|canary| !said.contains(canary)), "{said}");
 }
 
 // The sweep over a whole run's output knows every canary of these tests.

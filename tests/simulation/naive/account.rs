@@ -206,10 +206,12 @@ impl Account {
         account
     }
 
-    /// The same organization with another row; its terms hold from now on.
+    /// The same organization with another row; other terms hold from now on.
     pub fn change(&mut self, row: &Row, now: i64) {
-        let last = self.history.last().map_or(now, |(at, ..)| *at);
-        self.history.push((now.max(last + 1), row.plan, row.contract.clone()));
+        if (row.plan, &row.contract) != (self.row.plan, &self.row.contract) {
+            let last = self.history.last().map_or(now, |(at, ..)| *at);
+            self.history.push((now.max(last + 1), row.plan, row.contract.clone()));
+        }
         self.row = row.clone();
     }
 
