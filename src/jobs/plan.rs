@@ -1,6 +1,6 @@
 //! What is due: asked of the database, never of a timer. Start-up, tick and the command line ask here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chrono::{DateTime, Duration, Utc};
@@ -264,7 +264,10 @@ pub async fn plan(
     // Each plan's steps have ordinals, and so ids, of their own.
     let first = group.plans * ORDINALS_PER_PLAN;
     let steps = match group.files.as_slice() {
-        [] => chunk_steps(job, &run.id, &group.organizations, first, now),
+        [] => {
+            let all = cycles::due_together(&mut tx, &group.cycle, group.due_at).await?;
+            chunk_steps(job, &run.id, (&group.organizations, &all), first, now)
+        }
         files => (first..)
             .zip(files)
             .map(|(ordinal, file)| {
@@ -322,15 +325,30 @@ pub async fn daily_run(tx: &mut Tx, job: &str, now: DateTime<Utc>) -> Result<Str
     Ok(run.id)
 }
 
+/// Steps over ranges of organizations. A range ends where another one would lie in it that is due as well and not
+/// asked for: it waits for a feed or a person, and a step does all that its range holds.
 fn chunk_steps(
     job: &Job,
     run: &str,
-    organizations: &[String],
+    (organizations, due): (&[String], &[String]),
     first: i64,
     now: DateTime<Utc>,
 ) -> Vec<Step> {
+    let asked: BTreeSet<&String> = organizations.iter().collect();
+    let mut others = due.iter().filter(|one| !asked.contains(one)).peekable();
+    let mut left = organizations;
+    let mut parts = Vec::new();
+    while let Some(begins) = left.first() {
+        while others.next_if(|other| *other < begins).is_some() {}
+        let whole = others
+            .peek()
+            .map_or(left.len(), |other| left.partition_point(|organization| organization < *other));
+        let (part, rest) = left.split_at(whole.max(1));
+        parts.extend(part.chunks(job.chunk_organizations.max(1)));
+        left = rest;
+    }
     (first..)
-        .zip(organizations.chunks(job.chunk_organizations.max(1)))
+        .zip(parts)
         .filter_map(|(ordinal, part)| {
             let range = Range {
                 first: part.first()?,

@@ -281,6 +281,23 @@ pub async fn due(tx: &mut Tx, now: DateTime<Utc>) -> Result<Vec<Due>, StorageErr
     ))
 }
 
+/// Organizations whose cycle became due at an instant and is open, in order.
+pub async fn due_together(
+    tx: &mut Tx,
+    cycle: &str,
+    due_at: DateTime<Utc>,
+) -> Result<Vec<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT organization FROM billing_cycle WHERE cycle = $1 AND due_at = $2 AND state = 'open' \
+         ORDER BY organization",
+        cycle,
+        due_at
+    );
+    Ok(rows.into_iter().map(|(organization,)| organization).collect())
+}
+
 /// Organizations that have a cycle, in a range, in order.
 pub async fn organizations(
     tx: &mut Tx,

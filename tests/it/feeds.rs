@@ -40,6 +40,11 @@ fn days() -> impl Iterator<Item = NaiveDate> {
 
 /// acme and bolt are served by "app", cora by "batch"; dora uses nothing. January is closed, February is over.
 async fn two_months(world: &World, app_comes: impl Fn(NaiveDate) -> bool) {
+    two_months_of(world, |source, day| source != "app" || app_comes(day)).await;
+}
+
+/// The same, with days on which a source is silent.
+async fn two_months_of(world: &World, comes: impl Fn(&str, NaiveDate) -> bool) {
     small_feeds(world).await;
     world.set_clock("2026-01-01T00:00:00Z");
     let rows = ["acme", "bolt", "cora", "dora"].map(|id| Org::new(id, "standard", "2026-01-01"));
@@ -50,8 +55,9 @@ async fn two_months(world: &World, app_comes: impl Fn(NaiveDate) -> bool) {
     ] {
         world.set_clock(now);
         let month = || days().filter(|day| (from..=to).contains(day));
-        use_of(world, "app", &["acme", "bolt"], month().filter(|day| app_comes(*day))).await;
-        use_of(world, "batch", &["cora"], month()).await;
+        for (source, ids) in [("app", &["acme", "bolt"][..]), ("batch", &["cora"])] {
+            use_of(world, source, ids, month().filter(|day| comes(source, *day))).await;
+        }
         if to == day("2026-01-31") {
             world.clean_tick().await;
         }
@@ -84,6 +90,19 @@ fn on_the_silent_day(from: &str) -> Vec<Waiting> {
     let names = vec!["acme".to_owned(), "bolt".to_owned()];
     vec![(names, vec![(from.to_owned(), vec![day(SILENT)])])]
 }
+
+// L24: a step does all that its range holds, and this one stood between two that were closed.
+both_engines!(one_that_waits_between_others_is_left_alone, |world| {
+    two_months_of(&world, |source, day| source != "batch" || day != self::day(SILENT)).await;
+    let report = world.tick(None).await.unwrap();
+    let cora = (vec!["cora".to_owned()], vec![("batch".to_owned(), vec![day(SILENT)])]);
+    assert_eq!(waiting(&report.held), [cora]);
+    assert_eq!(closed(&world, "2026-02").await, ["acme", "bolt", "dora"]);
+    assert_eq!(world.count("invoice WHERE organization = 'cora' AND cycle = '2026-02'").await, 0);
+    use_of(&world, "batch", &["cora"], [day(SILENT)].into_iter()).await;
+    world.clean_tick().await;
+    assert_eq!(closed(&world, "2026-02").await, ["acme", "bolt", "cora", "dora"]);
+});
 
 // L24: those the source serves wait, with all their credits; the others are closed. The day's use lets them go.
 both_engines!(a_silent_day_holds_those_it_serves_until_it_arrives, |world| {
