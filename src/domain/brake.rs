@@ -27,8 +27,10 @@ pub struct Line {
     pub now: Option<Money>,
     /// Is it a draft, not numbered yet?
     pub draft: bool,
-    /// What last month's asked for; none: it was not billed.
+    /// What last month's asked for, less its credit notes; none: it was not billed.
     pub before: Option<Money>,
+    /// Is last month's a draft itself, held or on its way?
+    pub before_is_draft: bool,
 }
 
 /// Invoices of one currency.
@@ -53,8 +55,26 @@ const NAMED: usize = 5;
 /// nobody was billed before there is nothing to compare.
 #[must_use]
 pub fn decide(limits: &Limits, lines: &[Line]) -> Option<String> {
+    let mut reasons = all_moved(limits, lines.iter());
+    // Those that join a run later are not hidden behind the many that were issued before.
+    if reasons.is_empty() && lines.iter().any(|line| !line.draft && line.now.is_some()) {
+        reasons = all_moved(limits, lines.iter().filter(|line| line.draft));
+    }
+    reasons.extend(above_cap(limits, lines));
+    (!reasons.is_empty()).then(|| reasons.join("; "))
+}
+
+/// Must the look wait? Last month's invoices are drafts themselves, held or on their way: a mistake that both months
+/// have would not show. A few that are stuck stop nobody else, and are compared with nothing.
+#[must_use]
+pub fn waits(limits: &Limits, lines: &[Line]) -> bool {
+    let stuck = lines.iter().filter(|line| line.draft && line.before_is_draft).count();
+    limits.total_percent > 0 && u64::try_from(stuck).is_ok_and(|n| n > limits.organizations.into())
+}
+
+fn all_moved<'a>(limits: &Limits, lines: impl Iterator<Item = &'a Line>) -> Vec<String> {
     let mut sums: BTreeMap<Currency, (Sum, Sum)> = BTreeMap::new();
-    for line in lines {
+    for line in lines.filter(|line| !line.before_is_draft) {
         if let Some(now) = line.now {
             sums.entry(now.currency()).or_default().0.add(now);
         }
@@ -62,12 +82,9 @@ pub fn decide(limits: &Limits, lines: &[Line]) -> Option<String> {
             sums.entry(before.currency()).or_default().1.add(before);
         }
     }
-    let mut reasons: Vec<String> = sums
-        .iter()
+    sums.iter()
         .filter_map(|(currency, (now, before))| moved(limits, *currency, *now, *before))
-        .collect();
-    reasons.extend(above_cap(limits, lines));
-    (!reasons.is_empty()).then(|| reasons.join("; "))
+        .collect()
 }
 
 fn moved(limits: &Limits, currency: Currency, now: Sum, before: Sum) -> Option<String> {
@@ -178,12 +195,55 @@ mod tests {
                 now: now.map(usd),
                 draft: true,
                 before: before.map(usd),
+                before_is_draft: false,
             })
             .collect()
     }
 
     fn is_held(lines: &[Line]) -> bool {
         decide(&limits(), lines).is_some()
+    }
+
+    // F61: both months had the same mistake, and the first of them is still held.
+    #[test]
+    fn a_month_that_is_held_itself_is_no_measure() {
+        let mut all = lines(21, Some(1_000), Some(1_000));
+        assert!(!waits(&limits(), &all) && !is_held(&all));
+        for line in &mut all {
+            line.before_is_draft = true;
+        }
+        assert!(waits(&limits(), &all));
+        assert!(!waits(&Limits { total_percent: 0, ..limits() }, &all));
+        assert!(!waits(&limits(), &all[..20]), "a few stop nobody");
+        all[3].draft = false;
+        assert!(!waits(&limits(), &all), "it is issued already");
+        // The few are compared with nothing: the others are.
+        let mut all = lines(42, Some(100), Some(100));
+        for line in &mut all[..10] {
+            line.before_is_draft = true;
+        }
+        for line in &mut all[..10] {
+            line.now = Some(usd(10_000));
+        }
+        assert!(!is_held(&all));
+        for line in &mut all[10..] {
+            line.now = Some(usd(151));
+        }
+        assert!(is_held(&all));
+    }
+
+    // F61: 300 that join at twice their amount moved a run of 1,000 by 30 % only.
+    #[test]
+    fn those_who_join_later_are_looked_at_by_themselves() {
+        let mut all = lines(100, Some(100), Some(100));
+        for line in &mut all[..70] {
+            line.draft = false;
+        }
+        assert!(!is_held(&all));
+        for line in &mut all[70..] {
+            line.now = Some(usd(200));
+        }
+        assert!(is_held(&all));
     }
 
     // F61: exactly the limit may pass, one minor unit more may not; both ways.

@@ -96,6 +96,8 @@ struct Row {
     status: Option<String>,
     currency_before: Option<String>,
     amount_before: Option<i64>,
+    status_before: Option<String>,
+    credited_before: i64,
 }
 
 /// The closed organizations of a run, in order, with this cycle's invoice and the one of the cycle before.
@@ -108,7 +110,9 @@ pub async fn lines(
         tx,
         Row,
         "SELECT c.organization, i.currency, i.amount_due, i.status, p.currency AS currency_before, \
-         p.amount_due AS amount_before FROM billing_cycle c \
+         p.amount_due AS amount_before, p.status AS status_before, \
+         (SELECT CAST(COALESCE(SUM(d.total), 0) AS BIGINT) FROM document d WHERE d.kind = 'credit_note' \
+         AND d.organization = p.organization AND d.subject_id = p.id) AS credited_before FROM billing_cycle c \
          LEFT JOIN invoice i ON i.organization = c.organization AND i.cycle = c.cycle \
          LEFT JOIN invoice p ON p.organization = c.organization AND p.cycle = $3 \
          WHERE c.cycle = $1 AND c.due_at = $2 AND c.state = 'closed' ORDER BY c.organization",
@@ -132,7 +136,11 @@ impl Row {
         Ok(Line {
             now: money(self.currency, self.amount_due)?,
             draft: self.status.as_deref() == Some("draft"),
-            before: money(self.currency_before, self.amount_before)?,
+            before: money(
+                self.currency_before,
+                self.amount_before.map(|due| due.saturating_sub(self.credited_before)),
+            )?,
+            before_is_draft: self.status_before.as_deref() == Some("draft"),
             organization: self.organization,
         })
     }

@@ -115,6 +115,21 @@ both_engines!(one_cent_above_the_limit_waits_for_a_person, |world| {
     world.clean_tick().await;
 });
 
+// F61: February's mistake is held, March has the same one: compared with February it would not show.
+both_engines!(a_month_waits_for_one_that_is_held, |world| {
+    january_then(&world, MANY, "200.00").await;
+    let (run, _) = held(&world.tick(None).await.unwrap());
+    world.set_clock("2026-04-01T02:00:00Z");
+    world.tick(None).await.unwrap();
+    nothing_left(&world, "2026-02", MANY).await;
+    nothing_left(&world, "2026-03", MANY).await;
+    confirm(&world, &run).await;
+    world.pass(61);
+    world.clean_tick().await;
+    let issued = "invoice WHERE cycle = '2026-03' AND number IS NOT NULL";
+    assert_eq!(world.count(issued).await, i64::try_from(MANY).unwrap());
+});
+
 // F61: twenty organizations are too few to compare, and the very first month has nothing to be compared with.
 both_engines!(twenty_organizations_are_not_compared, |world| {
     january_then(&world, MANY - 1, "5000.00").await;

@@ -5,7 +5,7 @@
 //! run stops here, before numbers, charges and mails. A held run is its parked step: nothing but a confirmation
 //! of exactly these figures, other figures or other limits let it go.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 
 use super::{Range, StepError, chunk_step, cycle_of, run_of};
 use crate::app::App;
@@ -16,6 +16,9 @@ use crate::services::ServiceError;
 use crate::storage::runs::Run;
 use crate::storage::steps::{self, Step};
 use crate::storage::{Tx, brakes, invoices, runs};
+
+/// How soon it looks again while last month's invoices are on their way.
+const LOOKS_AGAIN: Duration = Duration::minutes(1);
 
 pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let now = app.clock.now();
@@ -31,6 +34,14 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         return Ok(());
     }
     let lines = brakes::lines(&mut tx, cycle_of(&run)?, run.due_at).await?;
+    if brake::waits(&limits, &lines) {
+        return Err(StepError::Retry {
+            reason: "last month's invoices are not issued yet: there is nothing to compare this month's with; where \
+                     they are held, look at that run first"
+                .to_owned(),
+            after: Some(LOOKS_AGAIN),
+        });
+    }
     let figures = brake::fingerprint(&lines);
     if let Some(reason) = brake::decide(&limits, &lines)
         && !brakes::is_confirmed(&mut tx, &run.id, &figures).await?
