@@ -22,8 +22,11 @@ pub(crate) enum DeploymentCommand {
         #[arg(long, value_parser = reason)]
         reason: String,
     },
-    /// Let the configured provider account collect from now on: another account, or a new key of it
+    /// Let the configured provider account collect from now on: another account, or a new key of the same one
     AdoptGateway {
+        /// The account is the same, only its key is another one; else no charge or refund may be under way
+        #[arg(long)]
+        same_account: bool,
         /// Why, for the audit trail
         #[arg(long, value_parser = reason)]
         reason: String,
@@ -45,8 +48,8 @@ pub(super) async fn run(
             });
             Ok(Outcome::Done)
         }
-        DeploymentCommand::AdoptGateway { reason } => {
-            let before = identity::adopt_gateway(app, &reason).await?;
+        DeploymentCommand::AdoptGateway { same_account, reason } => {
+            let before = identity::adopt_gateway(app, same_account, &reason).await?;
             let now = app.identity.gateway().unwrap_or_default();
             output.result(&json!({"gateway": now, "before": before}), || {
                 format!(

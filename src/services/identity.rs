@@ -3,7 +3,7 @@
 use super::ServiceError;
 use crate::app::{App, identity};
 use crate::storage::meta::{self, names};
-use crate::storage::{Tx, audit};
+use crate::storage::{Tx, audit, charges};
 
 /// May anything leave: mails, webhooks?
 ///
@@ -59,11 +59,17 @@ pub async fn join(app: &App, reason: &str) -> Result<(), ServiceError> {
     })
 }
 
-/// Says that the configured provider account is the deployment's from now on. Gives the one before.
+/// Says that the configured provider account is the deployment's from now on. Gives the one before. `same`: the key is
+/// another one, the account is not.
 ///
 /// # Errors
-/// The gateway is manual, or is the deployment's already.
-pub async fn adopt_gateway(app: &App, reason: &str) -> Result<Option<String>, ServiceError> {
+/// The gateway is manual, or is the deployment's already. Or it is another account, and money is under way at the one
+/// before: nobody could tell any more whether it was taken, and it would be asked for again.
+pub async fn adopt_gateway(
+    app: &App,
+    same: bool,
+    reason: &str,
+) -> Result<Option<String>, ServiceError> {
     let Some(named) = app.identity.gateway() else {
         return Err(ServiceError::Refused("the gateway is manual: it has no account".to_owned()));
     };
@@ -72,9 +78,17 @@ pub async fn adopt_gateway(app: &App, reason: &str) -> Result<Option<String>, Se
     if before.as_deref() == Some(named) {
         return Err(ServiceError::Refused(format!("{named} is this deployment's already")));
     }
+    let under_way = charges::under_way(&mut tx).await?;
+    if under_way > 0 && !same && before.is_some() {
+        return Err(ServiceError::Refused(format!(
+            "{under_way} charges or refunds are under way at the account before: let them end first (`payment list`), or \
+             say --same-account if only the key is another one"
+        )));
+    }
     meta::set(&mut tx, names::GATEWAY, named).await?;
     let was = before.as_deref().unwrap_or("none");
-    let command = format!("deployment adopt-gateway {named}, before: {was}");
+    let account = if same { ", the same account" } else { "" };
+    let command = format!("deployment adopt-gateway {named}{account}, before: {was}");
     write_audit(app, &mut tx, &command, reason).await?;
     tx.commit().await?;
     Ok(before)

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::db::{execute, fetch_all, fetch_optional, insert};
+use super::db::{execute, fetch_all, fetch_one, fetch_optional, insert};
 use super::{StorageError, Tx, by_organization, parsed};
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::{ChargeOutcome, ChargeRequest, ChargeState, MISMATCH};
@@ -483,6 +483,18 @@ pub async fn payments(
         organization,
         invoice_id
     ))
+}
+
+/// How many charges and refunds a provider has been asked for that have not ended.
+pub async fn under_way(tx: &mut Tx) -> Result<i64, StorageError> {
+    let (count,) = fetch_one!(
+        tx,
+        (i64,),
+        "SELECT (SELECT CAST(COUNT(*) AS BIGINT) FROM charge \
+         WHERE state IN ('sent', 'unknown', 'pending', 'needs_action')) + (SELECT CAST(COUNT(*) AS BIGINT) FROM refund \
+         WHERE method = 'charge' AND state IN ('sent', 'unknown', 'pending'))"
+    );
+    Ok(count)
 }
 
 /// All payments of a range of organizations.

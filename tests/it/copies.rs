@@ -150,7 +150,7 @@ both_engines!(another_provider_account, |world| {
     assert_eq!(identity::gateway(&world.app()).await.unwrap(), None);
     world.clean_tick().await;
     assert_eq!(identity::gateway(&world.app()).await.unwrap().as_deref(), Some("the sandbox"));
-    assert!(identity::adopt_gateway(&world.app(), "the same").await.is_err());
+    assert!(identity::adopt_gateway(&world.app(), false, "the same").await.is_err());
     let key = "sk_test_canary_0123456789";
     monthend::documents::files::write_durably(&world.home().join("key"), key.as_bytes()).unwrap();
     let stripe = "gateway = \"stripe\"";
@@ -167,14 +167,19 @@ both_engines!(another_provider_account, |world| {
     assert!(!refused.contains("canary"));
     assert_eq!(world.count("charge WHERE state = 'intended'").await, 1);
     assert_eq!(world.count("mail WHERE state <> 'sent'").await, 1);
+    // What was asked of the old account and has not ended is asked there, or nowhere.
+    world.execute("UPDATE charge SET state = 'sent' WHERE state = 'intended'").await.unwrap();
+    let refused = identity::adopt_gateway(&world.app(), false, "too early").await.unwrap_err();
+    assert!(refused.to_string().contains("--same-account"), "{refused}");
+    world.execute("UPDATE charge SET state = 'intended' WHERE state = 'sent'").await.unwrap();
     // Back to the old one, and it goes on; or the new one is adopted.
-    let adopted = identity::adopt_gateway(&world.app(), "the new contract").await.unwrap();
+    let adopted = identity::adopt_gateway(&world.app(), false, "the new contract").await.unwrap();
     assert_eq!(adopted.as_deref(), Some("the sandbox"));
     world.restart(&[]).await;
     assert_eq!(world.app().identity.refusal(), None);
     world.restart(&[(stripe, "gateway = \"sandbox\"")]).await;
     assert!(world.app().identity.refusal().unwrap().contains("collected by Stripe"));
-    identity::adopt_gateway(&world.app(), "back again").await.unwrap();
+    identity::adopt_gateway(&world.app(), false, "back again").await.unwrap();
     world.restart(&[]).await;
     world.clean_tick().await;
     assert_eq!(world.taken("acme"), 2);

@@ -164,7 +164,10 @@ const POSTGRES: [&str; 16] = [
 ];
 
 /// On both engines; each touches at least one row of [`a_month`].
-const HISTORY: [&str; 46] = [
+const HISTORY: [&str; 49] = [
+    "UPDATE charge SET state = 'declined' WHERE state = 'succeeded'",
+    "UPDATE refund SET state = 'failed' WHERE state = 'succeeded'",
+    "UPDATE invoice SET status = 'issued' WHERE status = 'settled'",
     "UPDATE ledger_transaction SET kind = 'gift'",
     "UPDATE ledger_transaction SET seq = seq + 100",
     "DELETE FROM ledger_transaction",
