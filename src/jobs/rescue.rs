@@ -1,8 +1,10 @@
 //! Takes over what dead workers left, beside the workers: none of them has to be free for it, however long a step
 //! of theirs waits for a lock or a provider (F17).
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -12,26 +14,40 @@ use crate::services::ServiceError;
 
 /// How often it looks.
 const LOOKS_EVERY: Duration = Duration::from_secs(1);
-/// Steps in its hands at one time: more than a host with eight workers leaves.
-const AT_ONCE: usize = 128;
+/// A look that comes so much later than it should, or sooner by the other clock: this process, or its machine, stood
+/// still, or its clock was set.
+const STOOD_STILL: Duration = Duration::from_secs(5);
 
-/// Looks until `stop` is cancelled, then waits for what it has in hand.
-pub async fn rescue(runner: Runner, stop: CancellationToken) {
+/// Looks until `stop` is cancelled, then waits for what it has in hand. What ends wakes the workers: it may have left
+/// steps for them.
+pub async fn rescue(runner: Runner, wake: Arc<Notify>, stop: CancellationToken) {
+    let app = runner.app();
+    // As much as a host like this one leaves, whose workers have charges and mails in hand.
+    let settings = &app.config.runner;
+    let at_once = 2 * usize::from(settings.workers) * usize::from(settings.effects_at_once);
     let mut in_hand = JoinSet::new();
+    let mut last = (Instant::now(), app.clock.now());
+    let mut rests_until = None;
     while !stop.is_cancelled() {
-        while let Some(ended) = in_hand.try_join_next() {
-            tell(ended);
+        let gap = last.0.elapsed();
+        let moved = (app.clock.now() - last.1).abs().to_std().unwrap_or_default();
+        last = (Instant::now(), app.clock.now());
+        if gap.max(moved) > LOOKS_EVERY + STOOD_STILL {
+            // The leases of this process are over as well. Its own workers, which live, renew them first.
+            rests_until = Some(Instant::now() + app.lease().to_std().unwrap_or_default() / 3);
         }
-        match runner.take_over(AT_ONCE - in_hand.len()).await {
+        let rests = rests_until.is_some_and(|until| Instant::now() < until);
+        let room = if rests { 0 } else { at_once.saturating_sub(in_hand.len()) };
+        match runner.take_over(room).await {
             Ok(steps) => {
                 for claimed in steps {
-                    let step = &claimed.step;
+                    let left = &claimed.step;
                     tracing::info!(
-                        step = step.id,
-                        kind = step.kind,
+                        step = left.id,
+                        kind = left.kind,
                         "taken over from a worker that is gone"
                     );
-                    in_hand.spawn(perform(runner.app(), claimed));
+                    in_hand.spawn(perform(app.clone(), claimed));
                 }
             }
             Err(error) => tracing::error!(%error, "this look failed; the next one tries again"),
@@ -39,6 +55,10 @@ pub async fn rescue(runner: Runner, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(LOOKS_EVERY) => {}
+            Some(ended) = in_hand.join_next() => {
+                tell(ended);
+                wake.notify_waiters();
+            }
         }
     }
     while let Some(ended) = in_hand.join_next().await {

@@ -174,8 +174,16 @@ impl Runner {
                 let app = self.app.clone();
                 tasks.spawn(async move { perform(app, step).await });
             }
+            // One that fails ends after the others: nobody would renew their leases.
+            let mut failed = None;
             while let Some(done) = tasks.join_next().await {
-                done.map_err(|error| ServiceError::Refused(error.to_string()))??;
+                let done = done.map_err(|error| ServiceError::Refused(error.to_string()));
+                if let Err(error) = done.and_then(|done| done) {
+                    failed.get_or_insert(error);
+                }
+            }
+            if let Some(error) = failed {
+                return Err(error);
             }
         }
         // A run that was asked for by name was opened for it: it ends, even if there was nothing to do.
@@ -214,9 +222,12 @@ impl Runner {
 
     /// Takes over at most so many steps whose workers gave no sign of life until their leases were over.
     pub(super) async fn take_over(&self, most: usize) -> Result<Vec<Claimed>, ServiceError> {
+        if most == 0 {
+            return Ok(Vec::new());
+        }
         // Asked first by a reader: once a second is too often to keep writers waiting for nothing.
         let mut tx = self.app.db.read().await?;
-        let found = claims::has_abandoned(&mut tx, self.app.clock.now()).await?;
+        let found = claims::has_abandoned(&mut tx, self.app.clock.now(), self.last_rank()).await?;
         drop(tx);
         if !found {
             return Ok(Vec::new());

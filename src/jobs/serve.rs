@@ -38,7 +38,8 @@ pub async fn serve(
         let runner = Runner::new(app.clone(), stop.clone())?;
         workers.spawn(work(runner, worker == 0, wake.clone(), stop.clone()));
     }
-    workers.spawn(rescue(Runner::new(app.clone(), stop.clone())?, stop.clone()));
+    let rescuer = Runner::new(app.clone(), stop.clone())?;
+    workers.spawn(rescue(rescuer, wake.clone(), stop.clone()));
     if let Some(refused) = app.identity.refusal() {
         tracing::error!("{refused}");
     }

@@ -63,6 +63,21 @@ macro_rules! import_is_over {
     };
 }
 
+/// The rank of the first step that is due.
+macro_rules! first {
+    ($skip:literal) => {
+        concat!(
+            "SELECT s.rank FROM step s WHERE s.state IN ('ready', 'leased') ",
+            "AND ((s.state = 'ready' AND s.next_at <= $1) OR (s.state = 'leased' AND s.lease_until <= $1)) ",
+            "AND s.rank BETWEEN $2 AND $3 AND ($4 = '' OR s.run_id = $4) ",
+            "AND REPLACE($5, ',' || s.kind || ',', '') <> $5 AND ",
+            import_is_over!("s", "$1"),
+            " ORDER BY s.rank, s.ordinal, s.id LIMIT 1",
+            $skip
+        )
+    };
+}
+
 /// The claim of due steps of one rank. The last part makes concurrent claimers skip each other's rows on PostgreSQL.
 macro_rules! claim {
     ($skip:literal) => {
@@ -98,17 +113,15 @@ macro_rules! take_over {
 
 /// Claims due steps, lowest rank first. All claimed steps have the rank of the first.
 pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Claimed>, StorageError> {
+    let first = match tx {
+        Tx::Sqlite(_) => first!(""),
+        // Rows in other hands hide nothing of a higher rank.
+        Tx::Postgres(_) => first!(" FOR UPDATE OF s SKIP LOCKED"),
+    };
     let Some((rank,)) = fetch_optional!(
         tx,
         (i64,),
-        concat!(
-            "SELECT s.rank FROM step s WHERE s.state IN ('ready', 'leased') ",
-            "AND ((s.state = 'ready' AND s.next_at <= $1) OR (s.state = 'leased' AND s.lease_until <= $1)) ",
-            "AND s.rank BETWEEN $2 AND $3 AND ($4 = '' OR s.run_id = $4) ",
-            "AND REPLACE($5, ',' || s.kind || ',', '') <> $5 AND ",
-            import_is_over!("s", "$1"),
-            " ORDER BY s.rank, s.ordinal, s.id LIMIT 1"
-        ),
+        first,
         claim.now,
         claim.min_rank,
         claim.max_rank,
@@ -145,12 +158,23 @@ fn in_order(mut claimed: Vec<Claimed>) -> Vec<Claimed> {
 }
 
 /// Is there a step whose worker gave no sign of life until its lease was over?
-pub async fn has_abandoned(tx: &mut Tx, now: DateTime<Utc>) -> Result<bool, StorageError> {
+pub async fn has_abandoned(
+    tx: &mut Tx,
+    now: DateTime<Utc>,
+    max_rank: i64,
+) -> Result<bool, StorageError> {
     let row = fetch_optional!(
         tx,
         (String,),
-        "SELECT id FROM step WHERE state = 'leased' AND lease_until <= $1 LIMIT 1",
-        now
+        concat!(
+            "SELECT s.id FROM step s WHERE s.state = 'leased' AND s.lease_until <= $1 AND s.rank <= $2 ",
+            "AND REPLACE($3, ',' || s.kind || ',', '') <> $3 AND ",
+            import_is_over!("s", "$1"),
+            " LIMIT 1"
+        ),
+        now,
+        max_rank,
+        KNOWN_KINDS
     );
     Ok(row.is_some())
 }

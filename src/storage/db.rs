@@ -41,7 +41,7 @@ const CONNECTIONS: u32 = 8;
 
 /// A reader locks no row: it may think longer between two statements than a writer.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-    SET LOCAL idle_in_transaction_session_timeout = '1h'";
+    SET LOCAL idle_in_transaction_session_timeout = '10min'";
 
 impl Db {
     /// Opens a database by its address: `sqlite:PATH` or `postgres://…`.

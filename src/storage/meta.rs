@@ -67,6 +67,7 @@ pub async fn high_water(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageErr
 const LAG: Duration = Duration::seconds(30);
 
 /// Does a stored instant lag so far behind that it has to be raised?
+#[must_use]
 pub fn lags(stored: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     now >= stored + LAG
 }

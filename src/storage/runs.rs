@@ -165,14 +165,14 @@ pub async fn refresh(tx: &mut Tx, id: &str, now: DateTime<Utc>) -> Result<Counts
     Ok(counts)
 }
 
-/// Open runs all of whose steps have ended: whoever ended the last one stopped before the run was told, or ended
+/// Runs whose state is not that of their steps any more, all of which have ended: whoever ended the last one stopped before the run was told, or ended
 /// it by hand.
 pub async fn ended(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
     let rows = fetch_all!(
         tx,
         (String,),
-        "SELECT r.id FROM run r WHERE r.state = 'open' AND NOT EXISTS \
-         (SELECT 1 FROM step s WHERE s.run_id = r.id AND s.state IN ('ready', 'leased')) ORDER BY r.id"
+        "SELECT r.id FROM run r WHERE r.state <> 'done' AND NOT EXISTS (SELECT 1 FROM step s WHERE s.run_id = r.id \
+         AND (s.state IN ('ready', 'leased') OR (s.state = 'parked' AND r.state = 'attention'))) ORDER BY r.id"
     );
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }

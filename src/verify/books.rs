@@ -78,9 +78,9 @@ impl Books {
         self.invoices.iter().find(|invoice| invoice.row.id == id)
     }
 
-    /// Invoices that have a number, with their headers.
-    pub fn issued(&self) -> impl Iterator<Item = (&Invoice, &InvoiceHeader)> {
-        self.invoices.iter().filter_map(|invoice| Some((invoice, invoice.header.as_ref()?)))
+    /// Invoices that have a number.
+    pub fn issued(&self) -> impl Iterator<Item = &Invoice> {
+        self.invoices.iter().filter(|invoice| invoice.row.number.is_some())
     }
 
     /// Charges for an invoice or purchase.

@@ -10,7 +10,7 @@ use super::books::{Books, Invoice};
 use crate::domain::document::Document;
 use crate::domain::grant::Grant;
 use crate::domain::ids;
-use crate::domain::invoice::{InvoiceHeader, InvoiceStatus};
+use crate::domain::invoice::InvoiceStatus;
 use crate::domain::ledger::{Account, LedgerTransaction, Unit};
 use crate::services::ServiceError;
 use crate::storage::audit::AuditRow;
@@ -37,11 +37,11 @@ impl Checks {
         let chain: Chain<'_> = books.chain.iter().map(|t| (t.key.as_str(), t)).collect();
         self.grants(books, people, &chain);
         self.cycles(books, &chain);
-        for (invoice, header) in books.issued() {
-            self.invoice(books.id(), invoice, header);
+        for invoice in books.issued() {
+            self.invoice(books.id(), invoice);
         }
         self.documents(books, &chain)?;
-        for (invoice, _) in books.issued() {
+        for invoice in books.issued() {
             self.payments(books, &invoice.row.id, &chain);
         }
         Ok(())
@@ -96,12 +96,16 @@ impl Checks {
         }
     }
 
-    fn invoice(&mut self, id: &str, invoice: &Invoice, header: &InvoiceHeader) {
+    fn invoice(&mut self, id: &str, invoice: &Invoice) {
         let (row, draft) = (&invoice.filed, &invoice.draft);
+        let headed = |number: &str| {
+            invoice.header.as_ref().is_some_and(|header| {
+                header.number == number && Some(header.issued_on) == row.issued_on
+            })
+        };
         let number = row.number.as_deref().unwrap_or_default();
         let filed = numbered(&row.series, row.series_number) == number
-            && header.number == number
-            && Some(header.issued_on) == row.issued_on
+            && headed(number)
             && draft.cycle.to_string() == row.cycle
             && draft.currency.to_string() == row.currency
             && draft.organization == id
@@ -140,13 +144,13 @@ impl Checks {
                         && amounts(row, [receipt.subtotal, receipt.tax, receipt.total])
                 }
                 Document::CreditNote(note) => {
-                    let mut issued = books.issued();
-                    let invoice = issued
-                        .find(|(invoice, _)| invoice.row.number.as_ref() == Some(&note.corrects));
+                    let invoice = books
+                        .issued()
+                        .find(|invoice| invoice.row.number.as_ref() == Some(&note.corrects));
                     let receipt =
                         books.documents.iter().find(|other| other.number == note.corrects);
                     let subject = invoice
-                        .map(|(found, _)| ("invoice", &found.row.id))
+                        .map(|found| ("invoice", &found.row.id))
                         .or(receipt.map(|found| ("purchase", &found.subject_id)));
                     subject == Some((row.subject.as_str(), &row.subject_id))
                         && chain.contains_key(format!("credit_note:{}", row.id).as_str())

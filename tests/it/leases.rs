@@ -68,7 +68,7 @@ both_engines!(what_a_dead_worker_left_is_taken_over, |world| {
     take_and_die(&world.app()).await;
     let left = async || {
         let mut tx = world.app().db.read().await.unwrap();
-        claims::has_abandoned(&mut tx, world.now()).await.unwrap()
+        claims::has_abandoned(&mut tx, world.now(), 1_000).await.unwrap()
     };
     let taken = async || {
         let now = world.now();
@@ -151,7 +151,7 @@ both_engines!(abandoned_steps_wait_for_no_busy_worker, |world| {
     }
     world.pass(61);
     let stop = CancellationToken::new();
-    let rescuer = tokio::spawn(rescue(runner(app.clone()), stop.clone()));
+    let rescuer = tokio::spawn(rescue(runner(app.clone()), Arc::default(), stop.clone()));
     let done = format!("step WHERE state = 'done' AND id = '{}'", left.id);
     while world.count(&done).await == 0 {
         tokio::task::yield_now().await;
@@ -178,14 +178,14 @@ fn no_transaction_that_writes_stands_still_for_long() {
             let db = open_database_for(&address, &settings).await.unwrap();
             let setting = "SELECT current_setting('idle_in_transaction_session_timeout')";
             let shown = async |mut tx: Tx| {
-                let Tx::Postgres(connection) = &mut tx else { panic!("not PostgreSQL") };
+                let Tx::Postgres(connection) = &mut tx else { unreachable!("it is PostgreSQL") };
                 let shown = sqlx::query_as(setting).fetch_one(&mut **connection).await;
                 let (shown,): (String,) = shown.unwrap();
                 shown
             };
             assert_eq!(shown(db.write().await.unwrap()).await, told);
             // What reads locks nothing, and may think longer.
-            assert_eq!(shown(db.read().await.unwrap()).await, "1h");
+            assert_eq!(shown(db.read().await.unwrap()).await, "10min");
             db.close().await;
         }
     });
