@@ -110,7 +110,16 @@ pub fn stripe_webhook(home: &Path, config: &Config) -> Result<Vec<Secret>> {
 }
 
 fn file(home: &Path, path: &Path, what: &str) -> Result<String> {
-    let path = home.join(path);
-    std::fs::read_to_string(&path)
-        .with_context(|| format!("{what}: cannot read {}", path.display()))
+    // Somebody may have written the key itself where the file's name belongs: that is not told.
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let is_a_key = ["sk_", "rk_", "whsec_"].iter().any(|begins| name.starts_with(begins));
+    std::fs::read_to_string(home.join(path)).with_context(|| {
+        if is_a_key {
+            format!(
+                "{what}: names a file, and the secret stands in that file; here stands a secret"
+            )
+        } else {
+            format!("{what}: cannot read {}", home.join(path).display())
+        }
+    })
 }

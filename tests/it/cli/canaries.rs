@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::home::{CANARIES, Home, THREE, finish, program};
+use super::home::{CANARIES, COLUMNS, Home, THREE, finish, program};
 
 /// What signs webhooks, before it is written as base 64.
 const HOOK: &[u8; 32] = b"canary-of-a-webhook-secret-01234";
@@ -209,6 +209,16 @@ fn asked(port: u16, request: &str) -> String {
     answer
 }
 
+/// Organizations, each with another card of the rehearsal.
+fn of_each_card() -> String {
+    let cards = ["visa", "declined", "stolen", "processing", "timeout_after", "requires_action"];
+    let rows = cards.map(|card| {
+        let id = card.replace('_', "-");
+        format!("{id},{id},b@{id}.example,standard,2026-01-01,,cus_{id}/pm_card_{card},,,,,,")
+    });
+    format!("{COLUMNS}\n{}\n", rows.join("\n"))
+}
+
 // F88: keys and signatures are in every request to a provider and from it; a provider that declines, hangs, or
 // refuses the key makes the longest errors.
 #[test]
@@ -224,15 +234,7 @@ fn no_secret_comes_out_of_a_month_in_trouble_with_stripe() {
         &format!("gateway = \"stripe\"\nstripe.base_url = \"{}\"", provider.1),
     );
     home.edit("monthend.toml", "timeout_s = 30", "timeout_s = 1");
-    let cards = ["visa", "declined", "stolen", "processing", "timeout_after", "requires_action"];
-    let rows: Vec<String> = cards
-        .iter()
-        .map(|card| {
-            let id = card.replace('_', "-");
-            format!("{id},{id},b@{id}.example,standard,2026-01-01,,cus_{id}/pm_card_{card},,,,,,")
-        })
-        .collect();
-    home.import_organizations("2026-01-01", &rows.join("\n"));
+    home.write("organizations.csv", of_each_card());
     let secrets = [KEY, STRANGER, HOOK, CANARIES[3]];
     let unseen = |text: &str, place: &str| {
         for (at, secret) in secrets.iter().enumerate() {
@@ -244,11 +246,12 @@ fn no_secret_comes_out_of_a_month_in_trouble_with_stripe() {
         let mut command = program();
         command.env("MONTHEND_LOG", "trace").env("MONTHEND_STRIPE_KEY", key);
         command.env("MONTHEND_STRIPE_WEBHOOK_SECRET", HOOK).env("MONTHEND_HTTP_TOKEN", CANARIES[3]);
-        command.arg("--dir").arg(home.path()).args(["--now", now]);
+        command.arg("--dir").arg(home.path()).args(["--now", now]).current_dir(home.path());
         command
     };
     let mut said = String::new();
     for (key, now, words) in [
+        (KEY, "2026-01-01T09:00:00Z", "org import organizations.csv"),
         (KEY, "2026-01-10T09:00:00Z", "credits buy declined --credits 20"),
         (STRANGER, "2026-01-10T09:01:00Z", "credits buy visa --credits 20"),
         ("", "2026-01-10T09:02:00Z", "tick"),
@@ -268,7 +271,7 @@ fn no_secret_comes_out_of_a_month_in_trouble_with_stripe() {
         said.push_str(&answer.stderr);
     }
     // It was loud about what these are for.
-    for word in ["payment_intents", "insufficient_funds", "unknown"] {
+    for word in ["charge declined", "the outcome of the charge"] {
         assert!(said.contains(word), "nothing was said of {word}");
     }
     let mut child = speak(KEY, "2026-02-03T03:00:00Z")
@@ -320,6 +323,18 @@ fn no_secret_comes_out_of_a_month_in_trouble_with_stripe() {
             &path.display().to_string(),
         );
     }
+}
+
+// F88: a key in the place of its file's name was repeated by the error.
+#[test]
+fn a_key_in_the_place_of_its_file_is_not_repeated() {
+    let home = Home::new();
+    let wrong = "gateway = \"stripe\"\nstripe.key_file = \"sk_test_canary_in_a_wrong_place\"";
+    home.edit("monthend.toml", "gateway = \"sandbox\"", wrong);
+    let answer = home.run("2026-01-02", "doctor");
+    assert!(answer.code > 0 && !answer.stderr.contains("canary"), "{answer:?}");
+    assert!(!answer.stdout.contains("canary"), "{answer:?}");
+    home.run("2026-01-02", "tick").refuses(&["key_file", "the secret stands in that file"]);
 }
 
 // F88: the hook that tells a panic prints what it is given; what holds a secret gives none.
