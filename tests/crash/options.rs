@@ -100,6 +100,9 @@ pub struct PointsOptions {
     /// No point after this one
     #[arg(long)]
     pub last: Option<u64>,
+    /// After each point the plain restarts are killed, too, so many times in a row
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    pub relapses: u64,
     /// Only commands of the cycle whose name contains this
     #[arg(long, value_name = "COMMAND")]
     pub only: Option<String>,

@@ -25,6 +25,9 @@ use crate::options::{Fault, PointsOptions};
 /// worker is over. Later moments are for steps that wait for their time.
 const LOOKS: [i64; 9] = [61, 90, 150, 300, 600, 1_200, 2_400, 4_000, 6_600];
 
+/// A restart is killed at one of its first calls.
+const CALLS_OF_A_RELAPSE: u64 = 89;
+
 /// Mails the program has in hand at the same time.
 const EFFECTS_AT_ONCE: usize = 8;
 
@@ -43,6 +46,8 @@ struct Point {
     traced: Traced,
     problems: Vec<String>,
     again: usize,
+    /// Restarts that were killed, too.
+    relapses: usize,
     /// Seconds of work until nothing was left to do.
     seconds: f64,
     /// Seconds of the program's clock until nothing was left to do.
@@ -173,17 +178,45 @@ impl Walk<'_> {
             return Ok(None);
         }
         let mut problems = ended_well(fault, &traced);
+        let (relapses, ago) = self.relapse(&world, number, at)?;
         let begun = Instant::now();
-        let clock = recover(&world, number)?;
+        let clock = recover(&world, number, ago)?;
         let seconds = begun.elapsed().as_secs_f64();
         for following in number + 1..STEPS.len() {
             world.play(following, 0)?;
         }
-        let seen = reach(&world, repeats(fault))?;
+        let seen = reach(&world, repeats(fault) + relapses)?;
         problems.extend(seen.problems.iter().cloned());
         let is_without = number == PURCHASE && !seen.has_purchase;
         problems.extend(seen.differences(&self.expected[usize::from(is_without)]));
-        Ok(Some(Point { traced, problems, again: seen.again, seconds, clock }))
+        Ok(Some(Point { traced, problems, again: seen.again, relapses, seconds, clock }))
+    }
+
+    /// Kills one restart after the other, each a lease after the one before, at another call. Gives how many were
+    /// killed, and the seconds of the program's clock that took.
+    fn relapse(&self, world: &World, number: usize, at: u64) -> Result<(usize, i64)> {
+        let step = &STEPS[number];
+        let again = world.arguments(number);
+        let arguments: Vec<&str> = if step.is_repeated {
+            again.iter().map(String::as_str).collect()
+        } else {
+            vec!["tick"]
+        };
+        let (mut killed, mut ago) = (0, 0);
+        for relapse in 0..self.options.relapses {
+            let call = 1 + (at + 7 * relapse) % CALLS_OF_A_RELAPSE;
+            let now = later(step.now, ago + LOOKS[0])?;
+            let fault = Some(Fault::Kill);
+            let traced =
+                self.tracer.run(&world.home, &world.scratch, fault, call, &now, &arguments)?;
+            if traced.fired.is_none() {
+                // Nothing was left to do.
+                break;
+            }
+            ensure!(traced.end == End::Signal(9), "a restart ended with {:?}", traced.end);
+            (killed, ago) = (killed + 1, ago + LOOKS[0]);
+        }
+        Ok((killed, ago))
     }
 }
 
@@ -218,14 +251,14 @@ fn ended_well(fault: Fault, traced: &Traced) -> Vec<String> {
 
 /// A plain restart: the command again where an operator gives it again, then ticks until nothing is left.
 /// Gives the seconds of the program's clock that took.
-fn recover(world: &World, number: usize) -> Result<i64> {
+fn recover(world: &World, number: usize, ago: i64) -> Result<i64> {
     let step = &STEPS[number];
     if step.is_repeated {
-        world.play(number, LOOKS[0])?;
+        world.play(number, ago + LOOKS[0])?;
         world.connect()?;
-        return Ok(LOOKS[0]);
+        return Ok(ago + LOOKS[0]);
     }
-    for look in LOOKS {
+    for look in LOOKS.map(|look| ago + look) {
         let told = world.home.json(Some(&later(step.now, look)?), &["tick"])?;
         let waits = |run: &Value| run["steps"]["waiting"].as_u64().unwrap_or_default();
         if crate::checks::rows(&told, "runs")?.iter().map(waits).sum::<u64>() == 0 {
@@ -242,7 +275,9 @@ fn replay(options: &PointsOptions, command: &str, fault: &str, at: u64) -> Strin
         crate::options::Edges::Files => "files",
     };
     format!(
-        "cargo test --test crash -- points --engine {} --edges {edges} --only {command:?} --fault {fault} --offset {at} --last {at}",
-        options.engine.name()
+        "cargo test --test crash -- points --engine {} --edges {edges} --only {command:?} --fault {fault} --offset {at} --last {at} \
+         --relapses {}",
+        options.engine.name(),
+        options.relapses
     )
 }

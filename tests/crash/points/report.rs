@@ -21,6 +21,7 @@ pub struct Row {
     failed: u64,
     again: usize,
     most_again: usize,
+    relapses: usize,
     slowest: f64,
     longest_clock: i64,
     /// Calls at which the fault fired, by what they touched.
@@ -39,6 +40,7 @@ impl Row {
             failed: 0,
             again: 0,
             most_again: 0,
+            relapses: 0,
             slowest: 0.0,
             longest_clock: 0,
             by_class: BTreeMap::new(),
@@ -49,6 +51,7 @@ impl Row {
     pub fn add(&mut self, options: &PointsOptions, at: u64, point: &Point) {
         self.fired += 1;
         self.again += point.again;
+        self.relapses += point.relapses;
         self.most_again = self.most_again.max(point.again);
         self.slowest = self.slowest.max(point.seconds);
         self.longest_clock = self.longest_clock.max(point.clock);
@@ -122,6 +125,9 @@ impl<'a> Table<'a> {
             row.longest_clock,
             classes.join(", ")
         );
+        if row.relapses > 0 {
+            println!("  {} restarts were killed as well", row.relapses);
+        }
         if let Some(from) = row.not_reached_from {
             println!("  the time was up: points from {from} on were not reached");
         }
@@ -136,7 +142,7 @@ impl<'a> Table<'a> {
             "command": row.command, "fault": row.fault, "points": row.fired, "recovered": row.recovered,
             "failed": row.failed, "duplicate_mails": row.again, "most_duplicates_at_once": row.most_again,
             "slowest_recovery_s": (row.slowest * 100.0).round() / 100.0,
-            "longest_clock_s": row.longest_clock, "by_class": row.by_class,
+            "killed_restarts": row.relapses, "longest_clock_s": row.longest_clock, "by_class": row.by_class,
             "not_reached_from": row.not_reached_from,
         })).collect();
         let most = self.rows.iter().map(|row| row.most_again).max().unwrap_or_default();

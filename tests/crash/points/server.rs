@@ -115,7 +115,7 @@ fn stop(cycle: &Cycle, number: usize, after: Duration) -> Result<Stopped> {
         problems.push(format!("it ended with {code:?}: {}", said.trim()));
     }
     let begun = Instant::now();
-    recover(&world, number)?;
+    recover(&world, number, 0)?;
     let recovery = begun.elapsed();
     finish(&world, number)?;
     Ok(Stopped { was_at_work, end: reach(&world, EFFECTS_AT_ONCE)?, problems, recovery })
@@ -137,6 +137,7 @@ fn like_points(options: &ServerOptions) -> PointsOptions {
         last: None,
         only: None,
         seconds: None,
+        relapses: 0,
         workers: 1,
         keep: false,
         calls: false,
