@@ -14,8 +14,8 @@ use crate::services::ServiceError;
 
 /// How often it looks.
 const LOOKS_EVERY: Duration = Duration::from_secs(1);
-/// A look that comes so much later than it should, or sooner by the other clock: this process, or its machine, stood
-/// still, or its clock was set.
+/// A sleep that is so much longer than it should be, by either clock: this process, or its machine, stood still, or its
+/// clock was set.
 const STOOD_STILL: Duration = Duration::from_secs(5);
 
 /// Looks until `stop` is cancelled, then waits for what it has in hand. What ends wakes the workers: it may have left
@@ -26,16 +26,8 @@ pub async fn rescue(runner: Runner, wake: Arc<Notify>, stop: CancellationToken) 
     let settings = &app.config.runner;
     let at_once = 2 * usize::from(settings.workers) * usize::from(settings.effects_at_once);
     let mut in_hand = JoinSet::new();
-    let mut last = (Instant::now(), app.clock.now());
     let mut rests_until = None;
     while !stop.is_cancelled() {
-        let gap = last.0.elapsed();
-        let moved = (app.clock.now() - last.1).abs().to_std().unwrap_or_default();
-        last = (Instant::now(), app.clock.now());
-        if gap.max(moved) > LOOKS_EVERY + STOOD_STILL {
-            // The leases of this process are over as well. Its own workers, which live, renew them first.
-            rests_until = Some(Instant::now() + app.lease().to_std().unwrap_or_default() / 3);
-        }
         let rests = rests_until.is_some_and(|until| Instant::now() < until);
         let room = if rests { 0 } else { at_once.saturating_sub(in_hand.len()) };
         match runner.take_over(room).await {
@@ -52,6 +44,7 @@ pub async fn rescue(runner: Runner, wake: Arc<Notify>, stop: CancellationToken) 
             }
             Err(error) => tracing::error!(%error, "this look failed; the next one tries again"),
         }
+        let (fell_asleep, at) = (Instant::now(), app.clock.now());
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(LOOKS_EVERY) => {}
@@ -59,6 +52,11 @@ pub async fn rescue(runner: Runner, wake: Arc<Notify>, stop: CancellationToken) 
                 tell(ended);
                 wake.notify_waiters();
             }
+        }
+        let moved = (app.clock.now() - at).abs().to_std().unwrap_or_default();
+        if fell_asleep.elapsed().max(moved) > LOOKS_EVERY + STOOD_STILL {
+            // The leases of this process are over as well. Its own workers, which live, renew them first.
+            rests_until = Some(Instant::now() + app.lease().to_std().unwrap_or_default() / 3);
         }
     }
     while let Some(ended) = in_hand.join_next().await {

@@ -226,14 +226,15 @@ impl Runner {
             return Ok(Vec::new());
         }
         // Asked first by a reader: once a second is too often to keep writers waiting for nothing.
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let looks = self.claim_until(self.app.clock.now(), self.last_rank(), most);
         let mut tx = self.app.db.read().await?;
-        let found = claims::has_abandoned(&mut tx, self.app.clock.now(), self.last_rank()).await?;
+        let found = claims::has_abandoned(&mut tx, &looks).await?;
         drop(tx);
         if !found {
             return Ok(Vec::new());
         }
         let (now, mut tx) = self.begin_claim().await?;
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let claim = self.claim_until(now, self.last_rank(), most);
         let claimed = claims::take_over(&mut tx, &claim).await?;
         self.end_claim(tx, now, claimed).await

@@ -95,14 +95,33 @@ macro_rules! claim {
     };
 }
 
+/// What dead workers left, up to an instant and between two ranks.
+macro_rules! abandoned {
+    ($now:literal, $min:literal, $max:literal, $kinds:literal) => {
+        concat!(
+            "s.state = 'leased' AND s.lease_until <= ",
+            $now,
+            " AND s.rank BETWEEN ",
+            $min,
+            " AND ",
+            $max,
+            " AND REPLACE(",
+            $kinds,
+            ", ',' || s.kind || ',', '') <> ",
+            $kinds,
+            " AND ",
+            import_is_over!("s", $now)
+        )
+    };
+}
+
 /// The claim of what dead workers left.
 macro_rules! take_over {
     ($skip:literal) => {
         concat!(
             lease!(),
-            "(SELECT id FROM step s WHERE s.state = 'leased' AND s.lease_until <= $2 ",
-            "AND s.rank BETWEEN $4 AND $5 AND REPLACE($7, ',' || s.kind || ',', '') <> $7 AND ",
-            import_is_over!("s", "$2"),
+            "(SELECT id FROM step s WHERE ",
+            abandoned!("$2", "$4", "$5", "$7"),
             " ORDER BY s.lease_until, s.rank, s.ordinal, s.id LIMIT $6 ",
             $skip,
             ")",
@@ -157,23 +176,15 @@ fn in_order(mut claimed: Vec<Claimed>) -> Vec<Claimed> {
     claimed
 }
 
-/// Is there a step whose worker gave no sign of life until its lease was over?
-pub async fn has_abandoned(
-    tx: &mut Tx,
-    now: DateTime<Utc>,
-    max_rank: i64,
-) -> Result<bool, StorageError> {
+/// Would [`take_over`] find anything?
+pub async fn has_abandoned(tx: &mut Tx, claim: &Claim<'_>) -> Result<bool, StorageError> {
     let row = fetch_optional!(
         tx,
         (String,),
-        concat!(
-            "SELECT s.id FROM step s WHERE s.state = 'leased' AND s.lease_until <= $1 AND s.rank <= $2 ",
-            "AND REPLACE($3, ',' || s.kind || ',', '') <> $3 AND ",
-            import_is_over!("s", "$1"),
-            " LIMIT 1"
-        ),
-        now,
-        max_rank,
+        concat!("SELECT s.id FROM step s WHERE ", abandoned!("$1", "$2", "$3", "$4"), " LIMIT 1"),
+        claim.now,
+        claim.min_rank,
+        claim.max_rank,
         KNOWN_KINDS
     );
     Ok(row.is_some())

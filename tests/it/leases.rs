@@ -66,18 +66,23 @@ both_engines!(what_a_dead_worker_left_is_taken_over, |world| {
     one_organization(&world).await;
     plan_close(&world.app()).await;
     take_and_die(&world.app()).await;
+    let claim = |now| Claim {
+        owner: "heir",
+        now,
+        lease_until: now + LEASE,
+        min_rank: 0,
+        max_rank: 1_000,
+        limit: 9,
+        run: None,
+    };
     let left = async || {
         let mut tx = world.app().db.read().await.unwrap();
-        claims::has_abandoned(&mut tx, world.now(), 1_000).await.unwrap()
+        claims::has_abandoned(&mut tx, &claim(world.now())).await.unwrap()
     };
     let taken = async || {
-        let now = world.now();
-        let (min_rank, max_rank, lease_until) = (0, 1_000, now + LEASE);
-        let claim =
-            Claim { owner: "heir", now, lease_until, min_rank, max_rank, limit: 9, run: None };
         let app = world.app();
         let mut tx = app.db.write().await.unwrap();
-        let taken = claims::take_over(&mut tx, &claim).await.unwrap();
+        let taken = claims::take_over(&mut tx, &claim(world.now())).await.unwrap();
         tx.commit().await.unwrap();
         taken
     };
