@@ -13,8 +13,8 @@ use crate::storage::charges::{self, Attempted, Charge, Subject};
 use crate::storage::organizations::Stored;
 use crate::storage::recharges::{self, Recharge};
 use crate::storage::{
-    Tx, artifacts, cycles, documents, grants, invoices, methods as saved, organizations, purchases,
-    refunds,
+    Tx, artifacts, cycles, documents, grants, invoices, methods as saved, organizations, payments,
+    purchases, refunds,
 };
 
 /// One line of a history.
@@ -149,7 +149,7 @@ async fn paid(
             ..entry_of(&attempt, numbers)
         });
     }
-    for payment in charges::transfers(tx, Some(id)).await? {
+    for payment in payments::transfers(tx, Some(id)).await? {
         entries.push(Entry {
             at: crate::domain::cycle::start_of_day(payment.received_on, stored.organization.zone),
             kind: "transfer",
@@ -303,7 +303,7 @@ pub async fn payments(
             id: attempt.charge.id,
         });
     }
-    for payment in charges::transfers(&mut tx, organization).await? {
+    for payment in payments::transfers(&mut tx, organization).await? {
         let number = invoices::get(&mut tx, &payment.organization, &payment.invoice_id).await?;
         all.push(Paid {
             at: payment.received_on.and_time(chrono::NaiveTime::MIN).and_utc(),

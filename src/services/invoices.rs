@@ -4,9 +4,10 @@ use super::{ServiceError, no_organization};
 use crate::app::App;
 use crate::domain::cycle::Cycle;
 use crate::domain::invoice::InvoiceDocument;
-use crate::storage::charges::{self, Charge, Payment};
+use crate::storage::charges::{self, Charge};
 use crate::storage::invoices::{self, Row};
 use crate::storage::organizations;
+use crate::storage::payments::{self, Payment};
 
 /// An invoice with everything about it.
 #[derive(Debug)]
@@ -59,6 +60,6 @@ pub async fn show(app: &App, number: &str) -> Result<Shown, ServiceError> {
         .ok_or_else(|| no_invoice(number))?
         .document()?;
     let charges = charges::of_subject(&mut tx, &row.organization, &row.id).await?;
-    let payments = charges::payments(&mut tx, &row.organization, &row.id).await?;
+    let payments = payments::of_invoice(&mut tx, &row.organization, &row.id).await?;
     Ok(Shown { row, document, charges, payments })
 }

@@ -17,7 +17,8 @@ use crate::mail::{
 use crate::storage::charges::{self, Charge};
 use crate::storage::mails::{self, Mail};
 use crate::storage::{
-    Tx, artifacts, documents, from_json, grants, invoices, notices, organizations, purchases,
+    Tx, artifacts, documents, from_json, grants, invoices, notices, organizations, payments,
+    purchases,
 };
 
 /// What a mail tells.
@@ -262,7 +263,7 @@ async fn receipt(
         return Ok(Occasion::Receipt { paid_for, amount: charge.request.amount, paid_on, label });
     }
     // A transfer that finance recorded; its id stands where a charge's would.
-    let payments = charges::payments(tx, &mail.organization, &mail.subject_id).await?;
+    let payments = payments::of_invoice(tx, &mail.organization, &mail.subject_id).await?;
     let payment = payments
         .into_iter()
         .find(|payment| Some(&payment.id) == mail.charge_id.as_ref())

@@ -30,6 +30,7 @@ pub mod notices;
 pub mod numbers;
 pub mod organizations;
 pub mod pace;
+pub mod payments;
 pub mod provider;
 pub mod purchases;
 pub mod quarantine;

@@ -11,9 +11,10 @@ use crate::domain::invoice::{InvoiceDraft, InvoiceHeader, UsageSummary};
 use crate::domain::ledger::{Head, LedgerTransaction};
 use crate::services::ServiceError;
 use crate::storage::artifacts::{self, Artifact};
-use crate::storage::charges::{self, Charge, Payment};
+use crate::storage::charges::{self, Charge};
 use crate::storage::facts::{self, Filed};
 use crate::storage::organizations::Stored;
+use crate::storage::payments::{self, Payment};
 use crate::storage::purchases::{self, Purchase};
 use crate::storage::refunds::{self, Refund};
 use crate::storage::{
@@ -111,7 +112,7 @@ pub(super) async fn read(tx: &mut Tx, all: &[Stored]) -> Result<Vec<Books>, Serv
     let mut filed = facts::filed(tx, first, last).await?;
     let mut documents = documents::in_range(tx, first, last).await?;
     let mut charges = charges::in_range(tx, first, last).await?;
-    let mut payments = charges::payments_in_range(tx, first, last).await?;
+    let mut payments = payments::in_range(tx, first, last).await?;
     let mut refunds = refunds::in_range(tx, first, last).await?;
     let mut artifacts = artifacts::of_all_cycles(tx, first, last).await?;
     let mut books = Vec::with_capacity(all.len());

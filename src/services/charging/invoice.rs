@@ -13,10 +13,11 @@ use crate::services::consequences::Consequences;
 use crate::services::credits::current_cycle;
 use crate::services::mails::{self, Kind};
 use crate::services::{ServiceError, admission};
-use crate::storage::charges::{self, Charge, Payment};
+use crate::storage::charges::Charge;
 use crate::storage::dunning::{self, Dunning};
 use crate::storage::invoices::{self, payment_status};
 use crate::storage::organizations::Stored;
+use crate::storage::payments::{self, Payment};
 use crate::storage::{Tx, ledger};
 
 pub(super) async fn settle(
@@ -149,7 +150,7 @@ pub(super) async fn receive(
     stored: &Stored,
     now: DateTime<Utc>,
 ) -> Result<(), ServiceError> {
-    charges::add_payment(tx, payment, now).await?;
+    payments::add(tx, payment, now).await?;
     let cycle = current_cycle(tx, stored, now).await?;
     let owed = Money::zero(amount.currency()).minus(amount)?;
     let posting = Posting::new(

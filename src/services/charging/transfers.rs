@@ -10,9 +10,9 @@ use crate::domain::money::Money;
 use crate::services::consequences::Consequences;
 use crate::services::mails::{self, Kind};
 use crate::services::{ServiceError, no_organization};
-use crate::storage::charges::{self, Payment};
 use crate::storage::invoices::{self, payment_status};
-use crate::storage::{Tx, audit, ledger, organizations};
+use crate::storage::payments::Payment;
+use crate::storage::{Tx, audit, charges, ledger, organizations};
 
 /// A bank transfer that arrived, as finance records it.
 #[derive(Debug, Clone)]
