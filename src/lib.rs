@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod documents;
 pub mod domain;
+pub mod files;
 pub mod http;
 pub mod intake;
 pub mod jobs;

@@ -14,12 +14,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("intake", &["domain"]),
     ("storage", &["domain"]),
     ("documents", &["domain"]),
-    ("mail", &["domain"]),
+    ("mail", &["domain", "files"]),
     ("payments", &["domain"]),
     ("webhooks", &["domain"]),
     // A front door beside the command line; it hears the provider's notifications.
     ("http", &["app", "domain", "payments", "services"]),
     ("clock", &[]),
+    ("files", &[]),
     ("config", &["domain"]),
     ("telemetry", &[]),
 ];

@@ -13,8 +13,8 @@ use anyhow::{Context, Result};
 
 use super::secrets;
 use crate::config::{Config, Gateway, Mode};
-use crate::documents::files::write_durably;
 use crate::domain::ids;
+use crate::files::write_durably;
 use crate::storage::Db;
 use crate::storage::meta::{self, names};
 

@@ -10,7 +10,7 @@ use super::Outcome;
 use super::output::{Output, path};
 use crate::app::{App, Options, database_address, open_database_for, refuse_moved_clock};
 use crate::config::{self, Config};
-use crate::documents::files::write_durably;
+use crate::files::write_durably;
 use crate::intake::catalog_file;
 use crate::services::catalogs;
 use crate::storage::catalog;

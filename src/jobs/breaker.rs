@@ -9,6 +9,7 @@ use chrono::Duration;
 use super::steps::StepError;
 use crate::app::App;
 use crate::payments::GatewayError;
+use crate::storage::StorageError;
 use crate::storage::provider::{self, Health};
 use crate::storage::steps::Step;
 
@@ -46,6 +47,15 @@ pub async fn refuse_while_down(app: &App, step: &Step) -> Result<(), StepError> 
     }
 }
 
+/// Did the provider leave a question without an answer lately?
+///
+/// # Errors
+/// The database fails.
+pub async fn is_troubled(app: &App) -> Result<bool, StorageError> {
+    let mut tx = app.db.read().await?;
+    Ok(provider::health(&mut tx, app.gateway.name()).await? != Health::default())
+}
+
 /// How long a step waits for a provider that took nothing: a minute at first, an hour at last, for as long as it
 /// takes. A step like that is never given up: nothing was sent, and it is listed as waiting.
 #[must_use]
@@ -63,10 +73,7 @@ pub async fn note(app: &App, error: Option<&GatewayError>) {
     }
 }
 
-async fn try_note(
-    app: &App,
-    error: Option<&GatewayError>,
-) -> Result<(), crate::storage::StorageError> {
+async fn try_note(app: &App, error: Option<&GatewayError>) -> Result<(), StorageError> {
     let name = app.gateway.name();
     let failed = matches!(error, Some(GatewayError::Unclear(_) | GatewayError::NotSent(_)));
     let mut tx = app.db.read().await?;

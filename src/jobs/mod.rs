@@ -97,6 +97,12 @@ impl StepKind {
     /// Kinds with an effect outside, which cannot be rolled back: one step each, some at once.
     pub const EFFECTS: [Self; 4] = [Self::Charge, Self::Refund, Self::Mail, Self::Webhook];
 
+    /// Are several of its steps done together, with a handful of statements? Each still ends for itself.
+    #[must_use]
+    pub const fn goes_together(self) -> bool {
+        matches!(self, Self::Charge | Self::Mail)
+    }
+
     /// The name in definitions, rows and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

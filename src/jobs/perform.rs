@@ -1,12 +1,13 @@
-//! Does one claimed step, keeps its lease alive meanwhile, and decides what follows a failure.
+//! Does claimed steps, keeps their leases alive meanwhile, and decides what follows a failure.
 
 use std::sync::Arc;
 
 use chrono::Duration;
 use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::steps::{self as step_kinds, Range, StepError, chunk_step};
+use super::steps::{self as step_kinds, Ends, Range, StepError, chunk_step};
 use super::{StepKind, names};
 use crate::app::App;
 use crate::services::ServiceError;
@@ -16,50 +17,113 @@ use crate::storage::{StorageError, cycles, organizations, runs};
 
 /// How often a lease is renewed while its step is at work: so many times before it would be over.
 const SIGNS_OF_LIFE: u32 = 3;
+/// Most steps that are done together.
+pub(super) const TOGETHER: usize = 256;
 /// Whole transactions tried again at once when the database was busy.
 const IMMEDIATE_RETRIES: u32 = 5;
 
-/// Does one claimed step in a task of its own, so that a panic ends nothing but this step.
-pub(super) async fn perform(app: Arc<App>, claimed: Claimed) -> Result<(), ServiceError> {
-    let Claimed { step, cycle } = claimed;
-    let span = tracing::info_span!(
-        "step",
-        run = step.run_id,
-        cycle,
-        kind = step.kind,
-        organization = step.organization,
-        organizations = step.organizations
-    );
-    for _ in 0..IMMEDIATE_RETRIES {
-        let (worker, claimed) = (app.clone(), step.clone());
-        let task = async move { step_kinds::execute(&worker, &claimed).await };
-        let task = tokio::spawn(task.instrument(span.clone()));
-        let done = with_heartbeat(&app, &step, task).await;
-        let error = match done {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(StepError::Fenced)) => {
-                span.in_scope(|| {
-                    tracing::info!("taken over by another worker; nothing was written");
-                });
-                return Ok(());
-            }
-            Ok(Err(error)) => error,
-            Err(panic) => StepError::Park(format!("the program failed on this step: {panic}")),
-        };
-        if !is_busy(&error) {
-            return after_failure(&app, &step, error).instrument(span).await;
+/// Claimed steps in the groups in which they are done.
+pub(super) fn groups(claimed: Vec<Claimed>) -> Vec<Vec<Claimed>> {
+    let mut groups: Vec<Vec<Claimed>> = Vec::new();
+    for claimed in claimed {
+        let kind = claimed.step.kind.parse::<StepKind>();
+        let with = groups.iter_mut().find(|group| {
+            group.len() < TOGETHER
+                && kind.as_ref().is_ok_and(|kind| kind.goes_together())
+                && group.first().is_some_and(|first| first.step.kind == claimed.step.kind)
+        });
+        match with {
+            Some(group) => group.push(claimed),
+            None => groups.push(vec![claimed]),
         }
     }
-    let busy = StepError::Retry { reason: "the database was busy".to_owned(), after: None };
-    after_failure(&app, &step, busy).instrument(span).await
+    groups
 }
 
-/// Renews the lease while a step is at work, so that a long one is not begun again by another worker.
+/// Does a group of claimed steps in a task of its own, so that a panic ends nothing but these; and where the group as
+/// a whole fails, each by itself.
+pub(super) async fn perform(
+    app: Arc<App>,
+    stop: CancellationToken,
+    group: Vec<Claimed>,
+) -> Result<(), ServiceError> {
+    let Some(first) = group.first() else { return Ok(()) };
+    let span = tracing::info_span!(
+        "step",
+        run = first.step.run_id,
+        cycle = first.cycle,
+        kind = first.step.kind,
+        organization = first.step.organization.as_ref().filter(|_| group.len() == 1),
+        organizations = group.iter().map(|claimed| claimed.step.organizations).sum::<i64>()
+    );
+    let steps = group.into_iter().map(|claimed| claimed.step).collect();
+    let left = together(&app, &stop, steps).instrument(span.clone()).await?;
+    let mut failed = None;
+    for step in left {
+        // It failed with others, or the database was busy.
+        let alone = together(&app, &stop, vec![step]).instrument(span.clone()).await;
+        failed = failed.or(alone.err());
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Does steps together; gives those that are to be done alone.
+async fn together(
+    app: &Arc<App>,
+    stop: &CancellationToken,
+    mut steps: Vec<Step>,
+) -> Result<Vec<Step>, ServiceError> {
+    for _ in 0..IMMEDIATE_RETRIES {
+        let (worker, stop, claimed) = (app.clone(), stop.clone(), steps.clone());
+        let task = async move { step_kinds::execute(&worker, &stop, &claimed).await };
+        let task = tokio::spawn(task.in_current_span());
+        let done = with_heartbeat(app, &steps, task).await;
+        let ends = match done {
+            Ok(Ok(ends)) => ends,
+            Ok(Err(error)) if steps.len() == 1 || is_busy(&error) => {
+                steps.iter().map(|_| Err(error.clone())).collect()
+            }
+            Err(panic) if steps.len() == 1 => {
+                let reason = format!("the program failed on this step: {panic}");
+                vec![Err(StepError::Park(reason))]
+            }
+            Ok(Err(_)) | Err(_) => return Ok(steps),
+        };
+        let mut busy = Vec::new();
+        let mut failed = None;
+        for (step, end) in steps.into_iter().zip(ends) {
+            match end {
+                Ok(()) => {}
+                Err(error) if is_busy(&error) => busy.push(step),
+                Err(error) => {
+                    failed = failed.or(after_failure(app, &step, error).await.err());
+                }
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if busy.is_empty() {
+            return Ok(busy);
+        }
+        steps = busy;
+    }
+    if steps.len() > 1 {
+        return Ok(steps);
+    }
+    for step in &steps {
+        let busy = StepError::Retry { reason: "the database was busy".to_owned(), after: None };
+        after_failure(app, step, busy).await?;
+    }
+    Ok(Vec::new())
+}
+
+/// Renews the leases while steps are at work, so that long ones are not begun again by another worker.
 async fn with_heartbeat(
     app: &App,
-    step: &Step,
-    mut task: JoinHandle<Result<(), StepError>>,
-) -> Result<Result<(), StepError>, JoinError> {
+    steps: &[Step],
+    mut task: JoinHandle<Result<Ends, StepError>>,
+) -> Result<Result<Ends, StepError>, JoinError> {
     let lease = app.lease();
     let pause = lease.to_std().unwrap_or_default() / SIGNS_OF_LIFE;
     loop {
@@ -68,7 +132,7 @@ async fn with_heartbeat(
             () = tokio::time::sleep(pause) => {
                 // A lease that cannot be renewed runs out; the epoch keeps a late finish out.
                 if let Ok(mut tx) = app.db.write().await
-                    && claims::renew(&mut tx, step, app.clock.now() + lease).await.is_ok()
+                    && claims::renew(&mut tx, steps, app.clock.now() + lease).await.is_ok()
                 {
                     let _ = tx.commit().await;
                 }
@@ -85,7 +149,15 @@ fn is_busy(error: &StepError) -> bool {
 
 async fn after_failure(app: &App, step: &Step, error: StepError) -> Result<(), ServiceError> {
     match error {
-        StepError::Fenced => Ok(()),
+        StepError::Fenced => {
+            tracing::info!("taken over by another worker; nothing was written");
+            Ok(())
+        }
+        StepError::NotBegun => {
+            let mut tx = app.db.write().await?;
+            steps::give_back(&mut tx, step).await?;
+            Ok(tx.commit().await?)
+        }
         StepError::Retry { reason, after } => retry_later(app, step, &reason, after).await,
         StepError::Park(reason) => {
             if step.organization.is_none() && step.organizations > 1 {

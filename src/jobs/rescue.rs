@@ -8,9 +8,10 @@ use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::perform::perform;
+use super::perform::{groups, perform};
 use super::runner::Runner;
 use crate::services::ServiceError;
+use crate::storage::claims::Claimed;
 
 /// How often it looks.
 const LOOKS_EVERY: Duration = Duration::from_secs(1);
@@ -23,23 +24,22 @@ const STOOD_STILL: Duration = Duration::from_secs(5);
 pub async fn rescue(runner: Runner, wake: Arc<Notify>, stop: CancellationToken) {
     let app = runner.app();
     // As much as a host like this one leaves, whose workers have charges and mails in hand.
-    let settings = &app.config.runner;
-    let at_once = 2 * usize::from(settings.workers) * usize::from(settings.effects_at_once);
-    let mut in_hand = JoinSet::new();
+    let at_once = usize::from(app.config.runner.workers) * runner.most_in_hand();
+    let (mut in_hand, mut steps_in_hand) = (JoinSet::new(), 0_usize);
     let mut rests_until = None;
     while !stop.is_cancelled() {
         let rests = rests_until.is_some_and(|until| Instant::now() < until);
-        let room = if rests { 0 } else { at_once.saturating_sub(in_hand.len()) };
+        let room = if rests { 0 } else { at_once.saturating_sub(steps_in_hand) };
         match runner.take_over(room).await {
             Ok(steps) => {
-                for claimed in steps {
-                    let left = &claimed.step;
-                    tracing::info!(
-                        step = left.id,
-                        kind = left.kind,
-                        "taken over from a worker that is gone"
-                    );
-                    in_hand.spawn(perform(app.clone(), claimed));
+                for Claimed { step, .. } in &steps {
+                    let kind = &step.kind;
+                    tracing::info!(step = step.id, kind, "taken over from a worker that is gone");
+                }
+                steps_in_hand += steps.len();
+                for group in groups(steps) {
+                    let (app, stop, count) = (app.clone(), stop.clone(), group.len());
+                    in_hand.spawn(async move { (count, perform(app, stop, group).await) });
                 }
             }
             Err(error) => tracing::error!(%error, "this look failed; the next one tries again"),
@@ -49,7 +49,7 @@ pub async fn rescue(runner: Runner, wake: Arc<Notify>, stop: CancellationToken) 
             () = stop.cancelled() => {}
             () = tokio::time::sleep(LOOKS_EVERY) => {}
             Some(ended) = in_hand.join_next() => {
-                tell(ended);
+                steps_in_hand = steps_in_hand.saturating_sub(tell(ended));
                 wake.notify_waiters();
             }
         }
@@ -64,11 +64,17 @@ pub async fn rescue(runner: Runner, wake: Arc<Notify>, stop: CancellationToken) 
     }
 }
 
-/// The step stays leased and is taken over again.
-fn tell(ended: Result<Result<(), ServiceError>, JoinError>) {
+/// How many steps ended. Of a failure: the steps stay leased and are taken over again.
+fn tell(ended: Result<(usize, Result<(), ServiceError>), JoinError>) -> usize {
     match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "a step that was taken over failed"),
-        Err(error) => tracing::error!(%error, "a step that was taken over failed"),
+        Ok((count, Ok(()))) => count,
+        Ok((count, Err(error))) => {
+            tracing::error!(%error, "a step that was taken over failed");
+            count
+        }
+        Err(error) => {
+            tracing::error!(%error, "a step that was taken over failed");
+            0
+        }
     }
 }

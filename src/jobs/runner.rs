@@ -8,11 +8,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::StepKind;
-use super::perform::perform;
+use super::perform::{TOGETHER, groups, perform};
 use super::plan::{self, DueGroup};
 use super::report::{self, Held, Report};
 use crate::app::{App, random_id};
-use crate::documents::files::{sweep_temporaries, sweep_temporaries_in};
+use crate::files::{sweep_temporaries, sweep_temporaries_in};
 use crate::services::clocks::ClockCheck;
 use crate::services::{ServiceError, doctor};
 use crate::storage::claims::{self, Claim, Claimed};
@@ -21,6 +21,9 @@ use crate::storage::{Tx, meta, migrations, runs, steps};
 /// How soon after a look an idle worker looks again for what may go already: it waits for an import, or was just
 /// claimed by another.
 const SHORTEST_SLEEP: std::time::Duration = std::time::Duration::from_secs(1);
+/// Steps with effects that are claimed together where nobody outside is waited for: one group is written to disk
+/// while another is computed.
+const LOCAL_EFFECTS: i64 = 2 * TOGETHER as i64;
 /// Rounds of planning in one tick: far more than months anyone can miss.
 const MAX_ROUNDS: u32 = 10_000;
 
@@ -59,6 +62,12 @@ impl Runner {
     pub const fn up_to(mut self, last: StepKind) -> Self {
         self.last = last;
         self
+    }
+
+    /// The most steps it has in hand at a time.
+    pub(super) fn most_in_hand(&self) -> usize {
+        let each = StepKind::EFFECTS.map(|kind| self.at_once(kind));
+        usize::try_from(each.iter().sum::<i64>()).unwrap_or(usize::MAX)
     }
 
     /// The deployment it works for.
@@ -170,9 +179,8 @@ impl Runner {
             touched.extend(claimed.iter().map(|claimed| claimed.step.run_id.clone()));
             worked += claimed.len();
             let mut tasks = JoinSet::new();
-            for step in claimed {
-                let app = self.app.clone();
-                tasks.spawn(async move { perform(app, step).await });
+            for group in groups(claimed) {
+                tasks.spawn(perform(self.app.clone(), self.stop.clone(), group));
             }
             // One that fails ends after the others: nobody would renew their leases.
             let mut failed = None;
@@ -201,9 +209,12 @@ impl Runner {
     /// What is to be done next: facts and files one at a time, effects some at once.
     async fn claim(&self, run: Option<&str>) -> Result<Vec<Claimed>, ServiceError> {
         let (now, mut tx) = self.begin_claim().await?;
-        let at_once = i64::from(self.app.config.runner.effects_at_once);
         // One after the other, all kinds are alike.
-        let alone = if at_once == 1 { self.last_rank() } else { self.last_fact() };
+        let alone = if self.app.config.runner.effects_at_once == 1 {
+            self.last_rank()
+        } else {
+            self.last_fact()
+        };
         let mut claim = self.claim_until(now, alone, 1);
         claim.run = run;
         let mut claimed = claims::claim(&mut tx, &claim).await?;
@@ -212,12 +223,25 @@ impl Runner {
             for kind in StepKind::EFFECTS {
                 if kind.rank() <= self.last_rank() {
                     (claim.min_rank, claim.max_rank) = (kind.rank(), kind.rank());
-                    claim.limit = at_once;
+                    claim.limit = self.at_once(kind);
                     claimed.extend(claims::claim(&mut tx, &claim).await?);
                 }
             }
         }
         self.end_claim(tx, now, claimed).await
+    }
+
+    /// How many steps of a kind with effects are claimed at once. What waits for nobody else goes many at a time; a
+    /// mail server is kept busy while others of a claim are committed.
+    fn at_once(&self, kind: StepKind) -> i64 {
+        let (one_after_the_other, at_once) = (1, self.app.config.runner.effects_at_once);
+        match kind {
+            _ if at_once == one_after_the_other => 1,
+            StepKind::Charge if self.app.gateway.is_local() => LOCAL_EFFECTS,
+            StepKind::Mail if self.app.mailer.is_local() => LOCAL_EFFECTS,
+            StepKind::Mail => 4 * i64::from(at_once),
+            _ => i64::from(at_once),
+        }
     }
 
     /// Takes over at most so many steps whose workers gave no sign of life until their leases were over.

@@ -44,6 +44,21 @@ pub trait Mailer: Send + Sync {
     /// twice then carries the same Message-ID, by which mail programs show it once.
     async fn hand_over(&self, mail: &Composed) -> Result<Handed, MailError>;
 
+    /// Are mails kept on this machine, where a repeat finds the first? Many of them may then be handed over before
+    /// a commit.
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    /// Hands over many mails; one answer each.
+    async fn hand_over_all(&self, mails: &[Composed]) -> Vec<Result<Handed, MailError>> {
+        let mut answers = Vec::with_capacity(mails.len());
+        for mail in mails {
+            answers.push(self.hand_over(mail).await);
+        }
+        answers
+    }
+
     /// Hands over one mail where nothing is to be committed.
     async fn send(&self, mail: &Composed) -> Result<(), MailError> {
         self.hand_over(mail).await.map(drop)

@@ -1,21 +1,19 @@
 //! A folder instead of a mail server: each mail becomes an `.eml` file that any mail program opens.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::compose::Composed;
 use super::{Handed, MailError, Mailer};
 use crate::domain::ids;
+use crate::files::{FileError, store_batch};
 
 /// Longest part of a file name taken from the key; longer keys are clipped and hashed.
 const MAX_NAME_BYTES: usize = 100;
-
-/// Tells apart the temporary files of one process.
-static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
 /// A folder mails are written into, durably; one file per key and recipient.
 #[derive(Debug, Clone)]
@@ -40,26 +38,7 @@ impl Outbox {
     /// Where a mail is written: derived from key and recipient number, so a repeat finds its file.
     #[must_use]
     pub fn path_of(&self, mail: &Composed) -> PathBuf {
-        self.folder.join(format!("{}-{}.eml", file_stem(&mail.key), mail.ordinal))
-    }
-
-    /// Writes under a temporary name, syncs, renames, syncs the folder: a crash leaves no half
-    /// mail.
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        if fs::read(path).is_ok_and(|existing| existing == bytes) {
-            // Perhaps renamed just before a crash: make sure that the name is on disk, too.
-            return File::open(&self.folder)?.sync_all();
-        }
-        let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.folder.join(format!(".{}-{number}.tmp", std::process::id()));
-        let written = write_private(&temporary, bytes)
-            .and_then(|()| fs::rename(&temporary, path))
-            .and_then(|()| File::open(&self.folder)?.sync_all());
-        if written.is_err() {
-            // Nothing depends on the remains; the first error is the one to report.
-            let _ = fs::remove_file(&temporary);
-        }
-        written
+        self.folder.join(name_of(mail))
     }
 }
 
@@ -69,15 +48,46 @@ impl Mailer for Outbox {
         "outbox"
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     /// Needs no turn: a repeat finds its file.
     async fn hand_over(&self, mail: &Composed) -> Result<Handed, MailError> {
-        let (outbox, path, bytes) = (self.clone(), self.path_of(mail), mail.bytes.clone());
-        tokio::task::spawn_blocking(move || {
-            outbox.write(&path, &bytes).map(|()| Handed::default()).map_err(|e| classify(&path, &e))
-        })
-        .await
-        .unwrap_or_else(|_| Err(MailError::Unclear("writing was cut off".to_owned())))
+        let answers = self.hand_over_all(std::slice::from_ref(mail)).await;
+        answers.into_iter().next().unwrap_or_else(|| Err(cut_off()))
     }
+
+    async fn hand_over_all(&self, mails: &[Composed]) -> Vec<Result<Handed, MailError>> {
+        let folder = self.folder.clone();
+        let files: Vec<(String, Arc<[u8]>)> =
+            mails.iter().map(|mail| (name_of(mail), mail.bytes.clone())).collect();
+        let written = tokio::task::spawn_blocking(move || write(&folder, &files)).await;
+        let answer = match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(cut_off()),
+        };
+        mails.iter().map(|_| answer.clone().map(|()| Handed::default())).collect()
+    }
+}
+
+/// Writes mails, durably; a folder that is gone is not made again: it may be a disk that is not there.
+fn write(folder: &Path, files: &[(String, Arc<[u8]>)]) -> Result<(), MailError> {
+    fs::metadata(folder).map_err(|error| classify(folder, &error))?;
+    store_batch(folder, files).map(drop).map_err(|error| match error {
+        FileError::Io { path, source, .. } => classify(&path, &source),
+        FileError::Name(_) => MailError::Config(error.to_string()),
+    })
+}
+
+fn cut_off() -> MailError {
+    MailError::Unclear("writing was cut off".to_owned())
+}
+
+/// Derived from key and recipient number, so that a repeat finds its file.
+fn name_of(mail: &Composed) -> String {
+    format!("{}-{}.eml", file_stem(&mail.key), mail.ordinal)
 }
 
 fn classify(path: &Path, error: &io::Error) -> MailError {
@@ -102,16 +112,6 @@ fn file_stem(key: &str) -> String {
     }
     let readable: String = key.chars().take(40).map(|c| if plain(c) { c } else { '_' }).collect();
     format!("{readable}.{}", &ids::sha256_hex(key.as_bytes())[..24])
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 fn create_private_folder(folder: &Path) -> io::Result<()> {
@@ -192,7 +192,7 @@ mod tests {
         fs::remove_dir(&folder).unwrap();
         let answer = outbox.send(&mails()[0]).await;
         assert!(matches!(answer, Err(MailError::Config(_))), "{answer:?}");
-        File::create(&folder).unwrap();
+        fs::File::create(&folder).unwrap();
         assert!(matches!(Outbox::open(&folder), Err(MailError::Config(_))));
     }
 }

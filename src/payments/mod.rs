@@ -59,6 +59,11 @@ pub trait PaymentGateway: Send + Sync {
     /// [`Self::charge`].
     async fn lookup(&self, request: &ChargeRequest) -> Result<Option<ChargeOutcome>, GatewayError>;
 
+    /// Does it answer from this machine, so that many may be asked at once?
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// Makes sure that this request's key takes no money any more, and gives how it ended:
     /// declined with the code [`CANCELED`](crate::domain::payment::CANCELED), or the final outcome
     /// it had already. A key the provider does not know is `Ok(None)`: it must then never be sent.

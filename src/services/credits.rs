@@ -87,11 +87,11 @@ pub async fn balance_of(app: &App, tx: &mut Tx, stored: &Stored) -> Result<Balan
 }
 
 async fn open_cycle(tx: &mut Tx, id: &str) -> Result<cycles::Stored, ServiceError> {
-    cycles::open_of(tx, &[id.to_owned()])
-        .await?
-        .into_iter()
-        .next()
-        .ok_or_else(|| ServiceError::Refused(format!("organization {id} has no open cycle")))
+    cycles::open_of(tx, &[id.to_owned()]).await?.into_iter().next().ok_or_else(|| no_open_cycle(id))
+}
+
+fn no_open_cycle(id: &str) -> ServiceError {
+    ServiceError::Refused(format!("organization {id} has no open cycle"))
 }
 
 /// The credit statement of a cycle: final for a closed one, so far for the open one (S22, S26).
@@ -157,6 +157,28 @@ pub async fn current_cycle(
 ) -> Result<Cycle, ServiceError> {
     let open = open_cycle(tx, &stored.organization.id).await?;
     Ok(open.open.cycle.max(Cycle::of_instant(now, stored.organization.zone)))
+}
+
+/// The [`current_cycle`] of each of some organizations, by their ids.
+pub async fn current_cycles(
+    tx: &mut Tx,
+    organizations: impl Iterator<Item = &Stored> + Clone,
+    now: DateTime<Utc>,
+) -> Result<HashMap<String, Cycle>, ServiceError> {
+    let names: Vec<String> =
+        organizations.clone().map(|stored| stored.organization.id.clone()).collect();
+    let open: HashMap<String, Cycle> = cycles::open_of(tx, &names)
+        .await?
+        .into_iter()
+        .map(|stored| (stored.organization, stored.open.cycle))
+        .collect();
+    organizations
+        .map(|stored| {
+            let id = &stored.organization.id;
+            let open = open.get(id).ok_or_else(|| no_open_cycle(id))?;
+            Ok((id.clone(), (*open).max(Cycle::of_instant(now, stored.organization.zone))))
+        })
+        .collect()
 }
 
 /// Grants credits by hand: a gift, or a correction that never edits what is posted.

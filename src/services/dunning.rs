@@ -220,7 +220,7 @@ async fn give_up(
     let organization = &stored.organization;
     let status = InvoiceStatus::Uncollectible;
     invoices::set_status(tx, id, &invoice.id, status, payment_status::PAST_DUE).await?;
-    dunning::end(tx, id, &invoice.id, "given_up").await?;
+    dunning::end(tx, &[(id.to_owned(), invoice.id.clone())], "given_up").await?;
     let pause = app.calendar().pause;
     if pause {
         admission::set_unpaid(app, tx, id, true, now).await?;

@@ -37,12 +37,12 @@ pub mod webhooks;
 
 use std::path::Path;
 
-use crate::documents::files::FileError;
 use crate::domain::close::CloseError;
 use crate::domain::credits::CreditsError;
 use crate::domain::invoice::InvoiceError;
 use crate::domain::money::MoneyError;
 use crate::domain::rounding::RoundingError;
+use crate::files::FileError;
 use crate::storage::StorageError;
 
 /// Why a service did not do what was asked.

@@ -235,7 +235,7 @@ async fn intend(
     };
     let charge = charging::charge_of(app, &intent, now);
     charges::intend(&mut tx, std::slice::from_ref(&charge), now).await?;
-    charges::mark_sent(&mut tx, &charge, now).await?;
+    charges::mark_sent(&mut tx, &[charge.key()], now).await?;
     invoices::set_status(&mut tx, organization, invoice, row.status()?, payment_status::PROCESSING)
         .await?;
     // Its step is there before the provider is asked: whatever becomes of this request, somebody looks after it.

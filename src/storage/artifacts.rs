@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::db::{fetch_all, insert};
-use super::{StorageError, Tx, by_organization};
+use super::db::{fetch_all, fetch_keyed, insert};
+use super::{Key, StorageError, Tx, by_organization};
 use crate::domain::cycle::Cycle;
 
 /// A stored document file.
@@ -56,6 +56,26 @@ pub async fn of_invoice(
         organization,
         invoice_id
     ))
+}
+
+/// The files of many invoices, each invoice's PDF first.
+pub async fn these(
+    tx: &mut Tx,
+    invoices: &[Key],
+) -> Result<HashMap<Key, Vec<Artifact>>, StorageError> {
+    let mut rows = fetch_keyed!(
+        tx,
+        Artifact,
+        "SELECT organization, invoice_id, kind, path, sha256, length FROM artifact \
+         WHERE (organization, invoice_id)",
+        invoices
+    );
+    rows.sort_by(|a, b| b.kind.cmp(&a.kind));
+    let mut files: HashMap<Key, Vec<Artifact>> = HashMap::new();
+    for row in rows {
+        files.entry((row.organization.clone(), row.invoice_id.clone())).or_default().push(row);
+    }
+    Ok(files)
 }
 
 /// All files of a range of organizations.

@@ -4,8 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::db::{execute, fetch_all, fetch_one, fetch_optional, insert};
-use super::{StorageError, Tx, by_organization, parsed};
+use super::db::{
+    execute, execute_keyed, fetch_all, fetch_keyed, fetch_one, fetch_optional, insert, on,
+};
+use super::{Key, StorageError, Tx, by_organization, parsed};
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::{ChargeOutcome, ChargeRequest, ChargeState, MISMATCH};
 
@@ -79,6 +81,14 @@ struct Row {
     first_sent_at: Option<DateTime<Utc>>,
 }
 
+impl Charge {
+    /// Which row it is.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        (self.request.organization.clone(), self.id.clone())
+    }
+}
+
 impl Row {
     fn into_domain(self) -> Result<Charge, StorageError> {
         let currency: Currency = parsed("charge", "currency", &self.id, &self.currency)?;
@@ -133,6 +143,12 @@ pub async fn of_subject(
     .into_iter()
     .map(Row::into_domain)
     .collect()
+}
+
+/// Which of these invoices or purchases have attempts, by their organizations and ids.
+pub async fn of_subjects(tx: &mut Tx, keys: &[Key]) -> Result<HashSet<Key>, StorageError> {
+    let head = "SELECT organization, subject_id FROM charge WHERE (organization, subject_id)";
+    Ok(fetch_keyed!(tx, Key, head, keys).into_iter().collect())
 }
 
 /// The charge of a key.
@@ -297,19 +313,22 @@ pub async fn get(
         .transpose()
 }
 
-/// Records that the charge is about to be sent; committed before the socket opens.
-pub async fn mark_sent(
-    tx: &mut Tx,
-    charge: &Charge,
-    now: DateTime<Utc>,
-) -> Result<(), StorageError> {
-    execute!(
+/// Charges by their organizations and ids.
+pub async fn these(tx: &mut Tx, keys: &[Key]) -> Result<HashMap<Key, Charge>, StorageError> {
+    let rows = fetch_keyed!(tx, Row, select!("WHERE (organization, id)"), keys);
+    rows.into_iter()
+        .map(|row| Ok(((row.organization.clone(), row.id.clone()), row.into_domain()?)))
+        .collect()
+}
+
+/// Records that charges are about to be sent; committed before a socket opens.
+pub async fn mark_sent(tx: &mut Tx, keys: &[Key], now: DateTime<Utc>) -> Result<(), StorageError> {
+    execute_keyed!(
         tx,
-        "UPDATE charge SET state = 'sent', first_sent_at = COALESCE(first_sent_at, $3) \
-         WHERE organization = $1 AND id = $2 AND state IN ('intended', 'sent', 'unknown')",
-        charge.request.organization.clone(),
-        charge.id.clone(),
-        now
+        "UPDATE charge SET state = 'sent', first_sent_at = COALESCE(first_sent_at, ",
+        now,
+        ") WHERE state IN ('intended', 'sent', 'unknown') AND (organization, id)",
+        keys
     );
     Ok(())
 }
@@ -382,33 +401,46 @@ pub async fn mismatched(
     Ok(rows.into_iter().map(|(organization,)| organization).collect())
 }
 
-/// Records the provider's word. False: the charge has a final state already.
+/// Records the provider's words. Gives the charges that had no final state yet.
 pub async fn settle(
     tx: &mut Tx,
-    charge: &Charge,
-    outcome: &ChargeOutcome,
+    answers: &[(&Charge, &ChargeOutcome)],
     now: DateTime<Utc>,
-) -> Result<bool, StorageError> {
-    let (code, message, hard) = match outcome {
-        ChargeOutcome::Declined { decline, .. } => {
-            (Some(decline.code.clone()), Some(decline.message.clone()), decline.hard)
-        }
-        _ => (None, None, false),
-    };
-    let touched = execute!(
-        tx,
-        "UPDATE charge SET state = $3, provider_id = $4, decline_code = $5, message = $6, decline_hard = $7, \
-         settled_at = $8 WHERE organization = $1 AND id = $2 AND state NOT IN ('succeeded', 'declined')",
-        charge.request.organization.clone(),
-        charge.id.clone(),
-        outcome.state().as_str(),
-        outcome.provider_id().map(str::to_owned),
-        code,
-        message,
-        hard,
-        now
-    );
-    Ok(touched == 1)
+) -> Result<HashSet<Key>, StorageError> {
+    let mut settled = HashSet::with_capacity(answers.len());
+    for chunk in answers.chunks(super::db::rows_per_statement(7)) {
+        let rows: Vec<Key> = on!(tx, connection => {
+            let mut builder = sqlx::QueryBuilder::new(
+                "WITH answer (organization, id, state, provider_id, code, message, hard) AS (",
+            );
+            builder.push_values(chunk, |mut values, (charge, outcome)| {
+                let decline = match outcome {
+                    ChargeOutcome::Declined { decline, .. } => Some(decline),
+                    _ => None,
+                };
+                values
+                    .push_bind(charge.request.organization.clone())
+                    .push_bind(charge.id.clone())
+                    .push_bind(outcome.state().as_str())
+                    .push_bind(outcome.provider_id().map(str::to_owned))
+                    .push_bind(decline.map(|decline| decline.code.clone()))
+                    .push_bind(decline.map(|decline| decline.message.clone()))
+                    .push_bind(decline.is_some_and(|decline| decline.hard));
+            });
+            builder.push(
+                ") UPDATE charge SET state = answer.state, provider_id = answer.provider_id, \
+                 decline_code = answer.code, message = answer.message, decline_hard = answer.hard, settled_at = ",
+            );
+            builder.push_bind(now);
+            builder.push(
+                " FROM answer WHERE charge.organization = answer.organization AND charge.id = answer.id \
+                 AND charge.state NOT IN ('succeeded', 'declined') RETURNING charge.organization, charge.id",
+            );
+            builder.build_query_as().fetch_all(connection).await?
+        });
+        settled.extend(rows);
+    }
+    Ok(settled)
 }
 
 /// How many charges and refunds a provider has been asked for that have not ended.

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::db::{execute, fetch_all, fetch_optional};
+use super::db::{fetch_all, fetch_optional, on, rows_per_statement};
 use super::steps::{KNOWN_KINDS, Step};
 use super::{StorageError, Tx};
 
@@ -211,27 +211,31 @@ pub async fn take_over(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Claimed>, S
     Ok(in_order(steps))
 }
 
-/// Renews a lease for a worker that is still at its step. It waits for nobody: while the worker's own
-/// transaction holds the row, nobody else can take the step.
+/// Renews leases for a worker that is still at its steps. It waits for nobody: while the worker's own transaction
+/// holds a row, nobody else can take the step.
 pub async fn renew(
     tx: &mut Tx,
-    step: &Step,
+    steps: &[Step],
     lease_until: DateTime<Utc>,
 ) -> Result<(), StorageError> {
-    macro_rules! renew {
-        ($skip:literal) => {
-            concat!(
-                "UPDATE step SET lease_until = $3 WHERE id IN (SELECT id FROM step WHERE id = $1 ",
-                "AND epoch = $2 AND state = 'leased' ",
-                $skip,
-                ")"
-            )
-        };
-    }
-    let sql = match tx {
-        Tx::Sqlite(_) => renew!(""),
-        Tx::Postgres(_) => renew!("FOR UPDATE SKIP LOCKED"),
+    let skip = match tx {
+        Tx::Sqlite(_) => ")",
+        Tx::Postgres(_) => " FOR UPDATE SKIP LOCKED)",
     };
-    execute!(tx, sql, step.id.clone(), step.epoch, lease_until);
+    for chunk in steps.chunks(rows_per_statement(2)) {
+        on!(tx, connection => {
+            let mut builder = sqlx::QueryBuilder::new("UPDATE step SET lease_until = ");
+            builder.push_bind(lease_until);
+            builder.push(
+                " WHERE id IN (SELECT id FROM step WHERE state = 'leased' AND (id, epoch) IN (",
+            );
+            builder.push_values(chunk, |mut values, step| {
+                values.push_bind(step.id.clone()).push_bind(step.epoch);
+            });
+            builder.push(")");
+            builder.push(skip);
+            builder.build().execute(connection).await?.rows_affected()
+        });
+    }
     Ok(())
 }

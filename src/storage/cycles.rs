@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::db::{execute, fetch_all, fetch_optional, insert, on};
+use super::db::{execute, fetch_all, fetch_named, fetch_optional, insert, on};
 use super::{StorageError, Tx, by_organization, from_json, parsed, to_json};
 use crate::domain::close::OpenCycle;
 use crate::domain::credits::Credits;
@@ -205,24 +205,8 @@ pub async fn open_in_range(
 
 /// The open cycle of each named organization.
 pub async fn open_of(tx: &mut Tx, organizations: &[String]) -> Result<Vec<Stored>, StorageError> {
-    let mut stored = Vec::with_capacity(organizations.len());
-    for chunk in organizations.chunks(500) {
-        let rows: Vec<Row> = on!(tx, connection => {
-            let mut builder = sqlx::QueryBuilder::new(
-                select!("WHERE state = 'open' AND organization IN ("),
-            );
-            let mut list = builder.separated(", ");
-            for organization in chunk {
-                list.push_bind(organization.clone());
-            }
-            list.push_unseparated(")");
-            builder.build_query_as().fetch_all(connection).await?
-        });
-        for row in rows {
-            stored.push(row.into_domain()?);
-        }
-    }
-    Ok(stored)
+    let head = select!("WHERE state = 'open' AND organization");
+    fetch_named!(tx, Row, head, "", organizations).into_iter().map(Row::into_domain).collect()
 }
 
 /// One cycle of one organization.

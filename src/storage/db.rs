@@ -268,6 +268,70 @@ macro_rules! insert {
     }};
 }
 
+/// All rows of many keys, each an organization and a second name. `$head` ends before `IN`.
+macro_rules! fetch_keyed {
+    ($tx:expr, $row:ty, $head:expr, $keys:expr) => {{
+        let mut found: Vec<$row> = Vec::new();
+        for chunk in $keys.chunks($crate::storage::db::rows_per_statement(2)) {
+            let rows: Vec<$row> = $crate::storage::db::on!($tx, connection => {
+                let mut builder = sqlx::QueryBuilder::new($head);
+                builder.push(" IN (");
+                builder.push_values(chunk, |mut values, key| {
+                    values.push_bind(key.0.clone()).push_bind(key.1.clone());
+                });
+                builder.push(")");
+                builder.build_query_as().fetch_all(connection).await?
+            });
+            found.extend(rows);
+        }
+        found
+    }};
+}
+
+/// All rows of the named organizations. `$head` ends before `IN`; `$tail` follows the list.
+macro_rules! fetch_named {
+    ($tx:expr, $row:ty, $head:expr, $tail:expr, $organizations:expr) => {{
+        let mut found: Vec<$row> = Vec::new();
+        for chunk in $organizations.chunks($crate::storage::db::NAMES_PER_STATEMENT) {
+            let rows: Vec<$row> = $crate::storage::db::on!($tx, connection => {
+                let mut builder = sqlx::QueryBuilder::new($head);
+                builder.push(" IN (");
+                let mut list = builder.separated(", ");
+                for organization in chunk {
+                    list.push_bind(organization.clone());
+                }
+                list.push_unseparated(")");
+                builder.push($tail);
+                builder.build_query_as().fetch_all(connection).await?
+            });
+            found.extend(rows);
+        }
+        found
+    }};
+}
+
+/// Runs a statement on the rows of many keys: `$head`, a value, `$middle` up to the list of keys.
+macro_rules! execute_keyed {
+    ($tx:expr, $head:expr, $value:expr, $middle:expr, $keys:expr) => {
+        for chunk in $keys.chunks($crate::storage::db::rows_per_statement(2)) {
+            $crate::storage::db::on!($tx, connection => {
+                let mut builder = sqlx::QueryBuilder::new($head);
+                builder.push_bind($value);
+                builder.push($middle);
+                builder.push(" IN (");
+                builder.push_values(chunk, |mut values, key| {
+                    values.push_bind(key.0.clone()).push_bind(key.1.clone());
+                });
+                builder.push(")");
+                builder.build().execute(connection).await?.rows_affected()
+            });
+        }
+    };
+}
+
+/// Names one statement asks for at most.
+pub const NAMES_PER_STATEMENT: usize = 500;
+
 /// Rows of so many columns that fit one statement: enough to save trips, few enough that the text is
 /// prepared once and used again.
 #[must_use]
@@ -276,4 +340,7 @@ pub fn rows_per_statement(columns: usize) -> usize {
     (BINDS / columns.max(1)).max(1)
 }
 
-pub(crate) use {execute, fetch_all, fetch_one, fetch_optional, insert, on};
+pub(crate) use {
+    execute, execute_keyed, fetch_all, fetch_keyed, fetch_named, fetch_one, fetch_optional, insert,
+    on,
+};

@@ -1,9 +1,11 @@
 //! Where the dunning calendar of each unpaid invoice stands.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 
-use super::db::{execute, fetch_all, fetch_optional, insert};
-use super::{StorageError, Tx};
+use super::db::{execute, execute_keyed, fetch_all, fetch_named, fetch_optional, insert};
+use super::{Key, StorageError, Tx};
 
 /// The dunning of one invoice.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -110,32 +112,31 @@ pub async fn hurry(
     Ok(())
 }
 
-/// Ends an invoice's dunning: `paid` or `given_up`. Paid ends what was given up, too.
-pub async fn end(
-    tx: &mut Tx,
-    organization: &str,
-    invoice_id: &str,
-    state: &'static str,
-) -> Result<(), StorageError> {
-    execute!(
+/// Ends the dunning of invoices: `paid` or `given_up`. Paid ends what was given up, too.
+pub async fn end(tx: &mut Tx, invoices: &[Key], state: &'static str) -> Result<(), StorageError> {
+    execute_keyed!(
         tx,
-        "UPDATE dunning SET state = $3 WHERE organization = $1 AND invoice_id = $2 AND state <> 'paid'",
-        organization,
-        invoice_id,
-        state
+        "UPDATE dunning SET state = ",
+        state,
+        " WHERE state <> 'paid' AND (organization, invoice_id)",
+        invoices
     );
     Ok(())
 }
 
-/// How many invoices of an organization were given up and are still unpaid.
-pub async fn given_up(tx: &mut Tx, organization: &str) -> Result<i64, StorageError> {
-    let row = fetch_optional!(
+/// Of the named organizations those with invoices that were given up and are still unpaid.
+pub async fn given_up(
+    tx: &mut Tx,
+    organizations: &[String],
+) -> Result<HashSet<String>, StorageError> {
+    let rows = fetch_named!(
         tx,
-        (i64,),
-        "SELECT CAST(COUNT(*) AS BIGINT) FROM dunning WHERE organization = $1 AND state = 'given_up'",
-        organization
+        (String,),
+        "SELECT DISTINCT organization FROM dunning WHERE state = 'given_up' AND organization",
+        "",
+        organizations
     );
-    Ok(row.map_or(0, |(count,)| count))
+    Ok(rows.into_iter().map(|(organization,)| organization).collect())
 }
 
 /// Unpaid invoices of a range whose last charge failed and whose dunning never began: those of a database

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::db::{execute, fetch_all, fetch_one, fetch_optional, insert, on};
-use super::{StorageError, Tx, by_organization, damaged, from_json, parsed, to_json};
+use super::db::{
+    execute, execute_keyed, fetch_all, fetch_keyed, fetch_one, fetch_optional, insert, on,
+};
+use super::{Key, StorageError, Tx, by_organization, damaged, from_json, parsed, to_json};
 use crate::domain::cycle::Cycle;
 use crate::domain::ids;
 use crate::domain::invoice::{InvoiceDocument, InvoiceDraft, InvoiceHeader, InvoiceStatus};
@@ -442,6 +444,37 @@ pub async fn document(
         organization,
         id
     ))
+}
+
+/// The documents of issued invoices, by their organizations and ids.
+pub async fn documents_of(
+    tx: &mut Tx,
+    keys: &[Key],
+) -> Result<HashMap<Key, DocumentRow>, StorageError> {
+    let rows = fetch_keyed!(
+        tx,
+        DocumentRow,
+        "SELECT organization, id, draft, header, content_hash FROM invoice \
+         WHERE number IS NOT NULL AND (organization, id)",
+        keys
+    );
+    Ok(rows.into_iter().map(|row| ((row.organization.clone(), row.id.clone()), row)).collect())
+}
+
+/// Settles invoices; a settled one stays as it is.
+pub async fn settle(
+    tx: &mut Tx,
+    keys: &[Key],
+    payment_status: &'static str,
+) -> Result<(), StorageError> {
+    execute_keyed!(
+        tx,
+        "UPDATE invoice SET status = 'settled', payment_status = ",
+        payment_status,
+        " WHERE status <> 'settled' AND (organization, id)",
+        keys
+    );
+    Ok(())
 }
 
 /// Sets where an invoice stands; a settled one stays settled.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::db::{fetch_all, insert};
+use super::db::{fetch_all, fetch_named, insert};
 use super::{StorageError, Tx, by_organization, parsed};
 use crate::domain::credits::Credits;
 use crate::domain::ledger::{Account, Entry, Head, LedgerTransaction, Posting, Unit};
@@ -23,6 +23,11 @@ pub struct Postings {
 pub struct Heads(HashMap<String, Head>);
 
 impl Heads {
+    fn of(rows: Vec<HeadRow>) -> Self {
+        let head = |row: HeadRow| (row.organization, Head { seq: row.seq, hash: row.hash });
+        Self(rows.into_iter().map(head).collect())
+    }
+
     /// The head of an organization's chain, taken out; of one without a chain, the beginning.
     pub fn remove(&mut self, organization: &str) -> Head {
         self.0.remove(organization).unwrap_or(Head { seq: 0, hash: String::new() })
@@ -76,9 +81,19 @@ pub async fn heads(tx: &mut Tx, first: &str, last: &str) -> Result<Heads, Storag
         first,
         last
     );
-    let heads =
-        rows.into_iter().map(|row| (row.organization, Head { seq: row.seq, hash: row.hash }));
-    Ok(Heads(heads.collect()))
+    Ok(Heads::of(rows))
+}
+
+/// The heads of the chains of the named organizations.
+pub async fn heads_of(tx: &mut Tx, organizations: &[String]) -> Result<Heads, StorageError> {
+    let rows = fetch_named!(
+        tx,
+        HeadRow,
+        "SELECT organization, seq, hash FROM ledger_head WHERE organization",
+        "",
+        organizations
+    );
+    Ok(Heads::of(rows))
 }
 
 /// Numbers, chains and stores facts. The organizations are locked and their heads just read.

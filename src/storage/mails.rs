@@ -1,11 +1,11 @@
 //! The outbox of mails: a row per recipient, made in the transaction of the fact it tells (M4).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::db::{execute, fetch_all, fetch_optional, insert, on};
-use super::{StorageError, Tx};
+use super::db::{execute, fetch_all, fetch_keyed, fetch_optional, insert, on};
+use super::{Key, StorageError, Tx};
 
 /// A mail to one recipient.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -56,25 +56,23 @@ pub async fn add(tx: &mut Tx, mails: &[Mail]) -> Result<(), StorageError> {
 }
 
 /// Which of these mails' keys are stored.
-pub async fn known_keys(
-    tx: &mut Tx,
-    mails: &[Mail],
-) -> Result<HashSet<(String, String)>, StorageError> {
-    let mut known = HashSet::new();
-    for chunk in mails.chunks(super::db::rows_per_statement(2)) {
-        let rows: Vec<(String, String)> = on!(tx, connection => {
-            let mut builder = sqlx::QueryBuilder::new(
-                "SELECT organization, key FROM mail WHERE (organization, key) IN (",
-            );
-            builder.push_values(chunk, |mut values, mail| {
-                values.push_bind(mail.organization.clone()).push_bind(mail.key.clone());
-            });
-            builder.push(")");
-            builder.build_query_as().fetch_all(connection).await?
-        });
-        known.extend(rows);
-    }
-    Ok(known)
+pub async fn known_keys(tx: &mut Tx, mails: &[Mail]) -> Result<HashSet<Key>, StorageError> {
+    let keys: Vec<Key> =
+        mails.iter().map(|mail| (mail.organization.clone(), mail.key.clone())).collect();
+    let head = "SELECT organization, key FROM mail WHERE (organization, key)";
+    Ok(fetch_keyed!(tx, Key, head, keys).into_iter().collect())
+}
+
+/// Mails by their organizations and ids.
+pub async fn these(tx: &mut Tx, keys: &[Key]) -> Result<HashMap<Key, Mail>, StorageError> {
+    let rows = fetch_keyed!(
+        tx,
+        Mail,
+        "SELECT organization, id, key, kind, subject_id, charge_id, recipients, recipient, state, created_at \
+         FROM mail WHERE (organization, id)",
+        keys
+    );
+    Ok(rows.into_iter().map(|mail| ((mail.organization.clone(), mail.id.clone()), mail)).collect())
 }
 
 /// One mail.
@@ -107,23 +105,28 @@ pub async fn readdress(
     Ok(())
 }
 
-/// Marks a mail as accepted by the server.
+/// Marks mails as accepted by the server, each with its Message-ID.
 pub async fn mark_sent(
     tx: &mut Tx,
-    organization: &str,
-    id: &str,
-    message_id: &str,
+    sent: &[(Key, String)],
     now: DateTime<Utc>,
 ) -> Result<(), StorageError> {
-    execute!(
-        tx,
-        "UPDATE mail SET state = 'sent', message_id = $3, sent_at = $4 \
-         WHERE organization = $1 AND id = $2 AND state = 'ready'",
-        organization,
-        id,
-        message_id.to_owned(),
-        now
-    );
+    for chunk in sent.chunks(super::db::rows_per_statement(3)) {
+        on!(tx, connection => {
+            let mut builder =
+                sqlx::QueryBuilder::new("WITH sent (organization, id, message_id) AS (");
+            builder.push_values(chunk, |mut values, (key, message_id)| {
+                values.push_bind(key.0.clone()).push_bind(key.1.clone()).push_bind(message_id.clone());
+            });
+            builder.push(") UPDATE mail SET state = 'sent', message_id = sent.message_id, sent_at = ");
+            builder.push_bind(now);
+            builder.push(
+                " FROM sent WHERE mail.organization = sent.organization AND mail.id = sent.id \
+                 AND mail.state = 'ready'",
+            );
+            builder.build().execute(connection).await?.rows_affected()
+        });
+    }
     Ok(())
 }
 

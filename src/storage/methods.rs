@@ -1,9 +1,11 @@
 //! Saved payment methods: tokens and what may be shown of them; never card data (S61).
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 
-use super::db::{execute, fetch_all, fetch_optional, insert};
-use super::{StorageError, Tx};
+use super::db::{execute, fetch_all, fetch_keyed, fetch_optional, insert};
+use super::{Key, StorageError, Tx};
 use crate::domain::payment::MethodDetails;
 
 /// A saved method.
@@ -129,6 +131,15 @@ pub async fn get(
         organization,
         token
     ))
+}
+
+/// Methods by their organizations and tokens.
+pub async fn these(tx: &mut Tx, keys: &[Key]) -> Result<HashMap<Key, Method>, StorageError> {
+    let rows = fetch_keyed!(tx, Method, select!("WHERE (organization, token)"), keys);
+    Ok(rows
+        .into_iter()
+        .map(|method| ((method.organization.clone(), method.token.clone()), method))
+        .collect())
 }
 
 /// Methods of a range of organizations that were not taken away, oldest first.

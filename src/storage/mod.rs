@@ -47,6 +47,9 @@ use std::collections::HashMap;
 
 pub use db::{Db, Tx};
 
+/// Names a row of an organization: the organization, and the row's own id.
+pub type Key = (String, String);
+
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {

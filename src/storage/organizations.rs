@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::db::{execute, fetch_all, fetch_optional, insert, on};
+use super::db::{execute, fetch_all, fetch_named, fetch_optional, insert};
 use super::{StorageError, Tx, damaged, parsed};
 use crate::domain::credits::Credits;
 use crate::domain::decimal;
@@ -204,22 +204,10 @@ pub async fn set_payment_method(
 
 /// The named organizations, in no order.
 pub async fn these(tx: &mut Tx, ids: &[String]) -> Result<Vec<Stored>, StorageError> {
-    let mut stored = Vec::with_capacity(ids.len());
-    for chunk in ids.chunks(500) {
-        let rows: Vec<Row> = on!(tx, connection => {
-            let mut builder = sqlx::QueryBuilder::new(select!("WHERE o.id IN ("));
-            let mut list = builder.separated(", ");
-            for id in chunk {
-                list.push_bind(id.clone());
-            }
-            list.push_unseparated(")");
-            builder.build_query_as().fetch_all(connection).await?
-        });
-        for row in rows {
-            stored.push(row.into_domain()?);
-        }
-    }
-    Ok(stored)
+    fetch_named!(tx, Row, select!("WHERE o.id"), "", ids)
+        .into_iter()
+        .map(Row::into_domain)
+        .collect()
 }
 
 /// Ids of a range of organizations, in order.

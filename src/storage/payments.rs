@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::db::{execute, fetch_all};
+use super::db::{fetch_all, insert};
 use super::{StorageError, Tx, by_organization, parsed};
 use crate::domain::money::{Currency, Money};
 
@@ -29,21 +29,29 @@ pub struct Payment {
     pub received_on: NaiveDate,
 }
 
-/// Records a payment.
-pub async fn add(tx: &mut Tx, payment: &Payment, now: DateTime<Utc>) -> Result<(), StorageError> {
-    execute!(
+/// Records payments.
+pub async fn add(
+    tx: &mut Tx,
+    payments: &[Payment],
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    insert!(
         tx,
         "INSERT INTO payment (organization, id, invoice_id, currency, amount, method, reference, received_on, \
-         recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        payment.organization.clone(),
-        payment.id.clone(),
-        payment.invoice_id.clone(),
-        payment.currency.clone(),
-        payment.amount,
-        payment.method.clone(),
-        payment.reference.clone(),
-        payment.received_on,
-        now
+         recorded_at)",
+        "",
+        payments,
+        payment => [
+            payment.organization.clone(),
+            payment.id.clone(),
+            payment.invoice_id.clone(),
+            payment.currency.clone(),
+            payment.amount,
+            payment.method.clone(),
+            payment.reference.clone(),
+            payment.received_on,
+            now,
+        ]
     );
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! Steps: the one work table. Claimed by compare-and-set ([`super::claims`]), finished only by their own epoch.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 
-use super::db::{execute, fetch_all, fetch_one, fetch_optional, insert};
-use super::{StorageError, Tx};
+use super::db::{execute, fetch_all, fetch_one, fetch_optional, insert, on};
+use super::{Key, StorageError, Tx};
 
 /// A step as a worker sees it.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -40,6 +42,14 @@ pub struct Step {
     pub error: Option<String>,
 }
 
+impl Step {
+    /// The row of its organization that it is about.
+    #[must_use]
+    pub fn key(&self) -> Option<Key> {
+        Some((self.organization.clone()?, self.subject.clone()?))
+    }
+}
+
 /// Adds steps; one that is there already is left alone.
 pub async fn add(tx: &mut Tx, steps: &[Step], now: DateTime<Utc>) -> Result<(), StorageError> {
     insert!(
@@ -74,6 +84,17 @@ pub async fn add(tx: &mut Tx, steps: &[Step], now: DateTime<Utc>) -> Result<(), 
 pub const KNOWN_KINDS: &str = ",import_usage,close,brake,issue,render,document,admission,alert,expiry_notice,\
     recharge,retry_payment,check_method,charge,refund,mail,webhook,";
 
+/// Which steps a statement is about that are still this worker's, and their ids as its rows.
+macro_rules! push_epochs {
+    ($builder:ident, $steps:expr) => {
+        $builder.push(" WHERE state = 'leased' AND (id, epoch) IN (");
+        $builder.push_values($steps, |mut values, step| {
+            values.push_bind(step.id.clone()).push_bind(step.epoch);
+        });
+        $builder.push(") RETURNING id");
+    };
+}
+
 /// Marks a step done, in the transaction of its facts.
 ///
 /// # Errors
@@ -88,6 +109,35 @@ pub async fn finish(tx: &mut Tx, step: &Step, now: DateTime<Utc>) -> Result<(), 
         now
     );
     if touched == 1 { Ok(()) } else { Err(StorageError::Fenced(step.id.clone())) }
+}
+
+/// Marks steps done, in the transaction of their facts. Gives the ids of those that were still this worker's; the
+/// facts of the others are not to be written.
+pub async fn finish_together(
+    tx: &mut Tx,
+    steps: &[&Step],
+    now: DateTime<Utc>,
+) -> Result<HashSet<String>, StorageError> {
+    if let [alone] = steps {
+        return match finish(tx, alone, now).await {
+            Ok(()) => Ok(HashSet::from([alone.id.clone()])),
+            Err(StorageError::Fenced(_)) => Ok(HashSet::new()),
+            Err(error) => Err(error),
+        };
+    }
+    let mut ours = HashSet::with_capacity(steps.len());
+    for chunk in steps.chunks(super::db::rows_per_statement(2)) {
+        let rows: Vec<(String,)> = on!(tx, connection => {
+            let mut builder = sqlx::QueryBuilder::new(
+                "UPDATE step SET state = 'done', owner = NULL, lease_until = NULL, error = NULL, finished_at = ",
+            );
+            builder.push_bind(now);
+            push_epochs!(builder, chunk);
+            builder.build_query_as().fetch_all(connection).await?
+        });
+        ours.extend(rows.into_iter().map(|(id,)| id));
+    }
+    Ok(ours)
 }
 
 /// Marks a step done that left something for a person to look at.
@@ -122,6 +172,44 @@ pub async fn hold(
         lease_until
     );
     if touched == 1 { Ok(()) } else { Err(StorageError::Fenced(step.id.clone())) }
+}
+
+/// As [`hold`], of many steps; gives the ids of those that are still this worker's.
+pub async fn hold_together(
+    tx: &mut Tx,
+    steps: &[&Step],
+    lease_until: DateTime<Utc>,
+) -> Result<HashSet<String>, StorageError> {
+    if let [alone] = steps {
+        return match hold(tx, alone, lease_until).await {
+            Ok(()) => Ok(HashSet::from([alone.id.clone()])),
+            Err(StorageError::Fenced(_)) => Ok(HashSet::new()),
+            Err(error) => Err(error),
+        };
+    }
+    let mut ours = HashSet::with_capacity(steps.len());
+    for chunk in steps.chunks(super::db::rows_per_statement(2)) {
+        let rows: Vec<(String,)> = on!(tx, connection => {
+            let mut builder = sqlx::QueryBuilder::new("UPDATE step SET lease_until = ");
+            builder.push_bind(lease_until);
+            push_epochs!(builder, chunk);
+            builder.build_query_as().fetch_all(connection).await?
+        });
+        ours.extend(rows.into_iter().map(|(id,)| id));
+    }
+    Ok(ours)
+}
+
+/// Gives a step back that was claimed and not begun: as if it had not been claimed.
+pub async fn give_back(tx: &mut Tx, step: &Step) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE step SET state = 'ready', owner = NULL, lease_until = NULL, attempts = attempts - 1 \
+         WHERE id = $1 AND epoch = $2 AND state = 'leased'",
+        step.id.clone(),
+        step.epoch
+    );
+    Ok(())
 }
 
 /// Marks the steps about a subject done: a person settled it by hand. A worker at it is fenced out.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use monthend::app::App;
-use monthend::documents::files::write_durably;
+use monthend::files::write_durably;
 use monthend::jobs::report::Report;
 use monthend::jobs::requests::{self, Rerun};
 use monthend::jobs::runner::Runner;

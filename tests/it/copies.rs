@@ -123,8 +123,7 @@ both_engines!(another_deployments_home, |world| {
     january_is_over(&world).await;
     let home = copied(&world, false);
     let other = "deployment = dep_other\nplace = x\n";
-    monthend::documents::files::write_durably(&home.path().join("deployment"), other.as_bytes())
-        .unwrap();
+    monthend::files::write_durably(&home.path().join("deployment"), other.as_bytes()).unwrap();
     let copy = opened_from(&world, home.path()).await;
     reads_and_keeps_quiet(&world, &copy).await;
     assert!(copy.identity.refusal().unwrap().contains("dep_other"));
@@ -135,7 +134,7 @@ both_engines!(another_deployments_home, |world| {
         let text = std::fs::read_to_string(world.home().join("monthend.toml")).unwrap();
         let text = format!("deployment = \"{said}\"\n{text}");
         let file = home.path().join("monthend.toml");
-        monthend::documents::files::write_durably(&file, text.as_bytes()).unwrap();
+        monthend::files::write_durably(&file, text.as_bytes()).unwrap();
         let copy = opened_from(&world, home.path()).await;
         assert_eq!(copy.identity.refusal().is_none(), allowed, "{said}");
         assert!(identity::join(&copy, "x").await.is_err());
@@ -152,7 +151,7 @@ both_engines!(another_provider_account, |world| {
     assert_eq!(identity::gateway(&world.app()).await.unwrap().as_deref(), Some("the sandbox"));
     assert!(identity::adopt_gateway(&world.app(), false, "the same").await.is_err());
     let key = "sk_test_canary_0123456789";
-    monthend::documents::files::write_durably(&world.home().join("key"), key.as_bytes()).unwrap();
+    monthend::files::write_durably(&world.home().join("key"), key.as_bytes()).unwrap();
     let stripe = "gateway = \"stripe\"";
     let section =
         "[payments.stripe]\nkey_file = \"key\"\nbase_url = \"http://127.0.0.1:9\"\n[runner]";

@@ -215,7 +215,7 @@ fn a_claim_waits_for_no_row_in_other_hands() {
         let mut own = app.db.write().await.unwrap();
         steps::hold(&mut own, &step, world.now() + LEASE).await.unwrap();
         let mut sign = app.db.write().await.unwrap();
-        claims::renew(&mut sign, &step, world.now() + LEASE).await.unwrap();
+        claims::renew(&mut sign, std::slice::from_ref(&step), world.now() + LEASE).await.unwrap();
         drop((own, sign));
         holder.execute("ROLLBACK").await.unwrap();
         holder.close().await.unwrap();

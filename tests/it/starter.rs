@@ -1,7 +1,7 @@
 //! The starter files are what a person edits first: each line that is commented out works as it stands.
 
 use monthend::config::{Config, STARTER};
-use monthend::documents::files::write_durably;
+use monthend::files::write_durably;
 
 #[test]
 fn every_key_can_be_uncommented_where_it_stands() {

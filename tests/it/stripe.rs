@@ -6,8 +6,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use monthend::documents::files::write_durably;
 use monthend::domain::secret::Secret;
+use monthend::files::write_durably;
 use monthend::http::{Doors, Tokens, bind, router, serve};
 use monthend::jobs::requests;
 use monthend::payments::stripe_rehearsal::{Fault, Rehearsal, RehearsalOptions, Script};

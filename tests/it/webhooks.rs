@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
-use monthend::documents::files::write_durably;
+use monthend::files::write_durably;
 use monthend::services::{admission, webhooks};
 use serde_json::json;
 

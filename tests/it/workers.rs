@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use monthend::app::App;
-use monthend::documents::files::write_durably;
+use monthend::files::write_durably;
 use monthend::jobs::plan;
 use monthend::jobs::runner::Runner;
-use monthend::jobs::steps::{self as step_kinds, StepError};
+use monthend::jobs::steps::StepError;
 use monthend::storage::StorageError;
 use monthend::storage::claims::{self, Claim};
 use monthend::storage::steps::{self, Step};
 use tokio_util::sync::CancellationToken;
 
+use crate::harness::world::execute;
 use crate::harness::{Org, World, both_engines, events};
 
 const MANY: i64 = 60;
@@ -139,7 +140,7 @@ both_engines!(a_zombie_is_fenced_out, |world| {
     world.pass(1);
     assert!(world.tick(None).await.unwrap().is_clean());
 
-    let late = step_kinds::execute(&world.app(), &zombie).await;
+    let late = execute(&world.app(), &zombie).await;
     assert!(matches!(late, Err(StepError::Fenced)), "{late:?}");
     let mut tx = world.app().db.write().await.unwrap();
     let now = world.app().clock.now();
@@ -184,8 +185,7 @@ both_engines!(a_slow_worker_and_its_successor_write_once, |world| {
     assert_eq!(fast.epoch, 2);
     each_word_of_the_slow_one_is_refused(&world, &slow).await;
     let app = world.app();
-    let (first, second) =
-        tokio::join!(step_kinds::execute(&app, &slow), step_kinds::execute(&app, &fast));
+    let (first, second) = tokio::join!(execute(&app, &slow), execute(&app, &fast));
     assert!(matches!(first, Err(StepError::Fenced)), "{first:?}");
     second.unwrap();
     world.pass(LEASE.num_seconds() + 1);
@@ -221,7 +221,7 @@ both_engines!(a_process_may_end_after_any_step, |world| {
         plan_all(&world.app()).await;
         for _ in 1..month {
             let Some(step) = take_one(&world.app(), "mortal").await else { break };
-            step_kinds::execute(&world.app(), &step).await.ok();
+            execute(&world.app(), &step).await.ok();
         }
         take_one(&world.app(), "mortal").await;
         world.verify_ok().await;

@@ -16,7 +16,7 @@ use super::output::{Output, path, table};
 use crate::app::{App, Options, open_database, sqlite_address};
 use crate::clock::HandClock;
 use crate::config::Config;
-use crate::documents::files::{store_batch, write_durably};
+use crate::files::{store_batch, write_durably};
 use crate::intake::catalog_file;
 use crate::jobs::requests;
 use crate::jobs::runner::Runner;

@@ -286,6 +286,6 @@ fn tiny_png() -> Vec<u8> {
 fn keep(name: &str, pdf: &RenderedPdf) {
     if let Some(folder) = std::env::var_os("MONTHEND_KEEP_PDFS") {
         let path = Path::new(&folder).join(format!("{name}.pdf"));
-        super::files::write_durably(&path, &pdf.bytes).unwrap();
+        crate::files::write_durably(&path, &pdf.bytes).unwrap();
     }
 }

@@ -4,11 +4,11 @@
 use super::{StepError, mail_steps};
 use crate::app::App;
 use crate::documents::csv::document::render_document_csv;
-use crate::documents::files::store_batch;
 use crate::domain::credits::Credits;
 use crate::domain::document::{CreditNote, Document};
 use crate::domain::ids;
 use crate::domain::organization::Organization;
+use crate::files::store_batch;
 use crate::mail::Notice;
 use crate::services::mails::{self, Kind};
 use crate::services::{ServiceError, no_organization, notices};

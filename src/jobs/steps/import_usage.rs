@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::StepError;
 use crate::app::App;
-use crate::documents::files::write_durably;
+use crate::files::write_durably;
 use crate::services::ServiceError;
 use crate::services::usage::{self, Imported};
 use crate::storage::steps::{self, Step};

@@ -18,7 +18,11 @@ pub mod render;
 pub mod retry_payment;
 pub mod webhook;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Duration, Utc};
+use futures_util::{StreamExt as _, stream};
+use tokio_util::sync::CancellationToken;
 
 use super::StepKind;
 use crate::app::App;
@@ -36,7 +40,7 @@ use crate::storage::{StorageError, Tx};
 const REFUSED: Duration = Duration::minutes(10);
 
 /// Why a step is not done, sorted by what happens next.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StepError {
     /// It may work later: back to ready, after the job's delay or the given one.
     #[error("{reason}")]
@@ -50,6 +54,9 @@ pub enum StepError {
     /// stops nobody else.
     #[error("{0}")]
     Park(String),
+    /// The program is stopping, and this step was not begun: it goes back as it was.
+    #[error("not begun")]
+    NotBegun,
     /// Another worker took the step over: nothing was written, nothing is to be done.
     #[error("taken over by another worker")]
     Fenced,
@@ -76,32 +83,54 @@ impl From<ServiceError> for StepError {
     }
 }
 
-/// Does a claimed step.
+/// How steps that were done together ended, in their order.
+pub type Ends = Vec<Result<(), StepError>>;
+
+/// Does claimed steps of one kind: one, or several where [`StepKind::goes_together`].
 ///
 /// # Errors
-/// Why it is not done; the runner decides what follows.
-pub async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
-    let kind: StepKind = step.kind.parse().map_err(StepError::Park)?;
+/// Why none of them is done. What became of each is in the answer; the runner decides what follows.
+pub async fn execute(
+    app: &Arc<App>,
+    stop: &CancellationToken,
+    steps: &[Step],
+) -> Result<Ends, StepError> {
+    let Some(first) = steps.first() else { return Ok(Vec::new()) };
+    let kind: StepKind = first.kind.parse().map_err(StepError::Park)?;
     let allowed = match kind {
         StepKind::Charge | StepKind::Refund => identity::allow_money(app).await,
         StepKind::Mail | StepKind::Webhook => identity::allow_effects(app),
         _ => Ok(()),
     };
     match allowed {
-        // It waits untouched for the home or the gateway that may.
+        // They wait untouched for the home or the gateway that may.
         Err(ServiceError::Refused(reason)) => {
-            return Err(StepError::Retry { reason, after: Some(REFUSED) });
+            let wait = || StepError::Retry { reason: reason.clone(), after: Some(REFUSED) };
+            return Ok(steps.iter().map(|_| Err(wait())).collect());
         }
         allowed => allowed?,
     }
+    match kind {
+        StepKind::Charge => charge::execute(app, stop, steps).await,
+        StepKind::Mail => mail::execute(app, stop, steps).await,
+        _ => {
+            let mut ends = Vec::with_capacity(steps.len());
+            for step in steps {
+                ends.push(alone(app, kind, step).await);
+            }
+            Ok(ends)
+        }
+    }
+}
+
+/// Does a step of a kind that is done alone.
+async fn alone(app: &App, kind: StepKind, step: &Step) -> Result<(), StepError> {
     match kind {
         StepKind::ImportUsage => import_usage::execute(app, step).await,
         StepKind::Close => close::execute(app, step).await,
         StepKind::Brake => brake::execute(app, step).await,
         StepKind::Issue => issue::execute(app, step).await,
         StepKind::Render => render::execute(app, step).await,
-        StepKind::Charge => charge::execute(app, step).await,
-        StepKind::Mail => mail::execute(app, step).await,
         StepKind::Document => document::execute(app, step).await,
         StepKind::Recharge => recharge::execute(app, step).await,
         StepKind::RetryPayment => retry_payment::execute(app, step).await,
@@ -111,7 +140,15 @@ pub async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         StepKind::Webhook => webhook::execute(app, step).await,
         StepKind::Alert => alert::execute(app, step).await,
         StepKind::ExpiryNotice => expiry_notice::execute(app, step).await,
+        StepKind::Charge | StepKind::Mail => {
+            Err(StepError::Park(format!("a {} step is never done alone", kind.as_str())))
+        }
     }
+}
+
+/// Waits for all of some work, so many at once; gives the answers in order.
+async fn some_at_once<W: Future>(at_once: usize, work: Vec<W>) -> Vec<W::Output> {
+    stream::iter(work).buffered(at_once.max(1)).collect().await
 }
 
 /// The range of organizations a step covers.

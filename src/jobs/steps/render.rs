@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
+
 use super::{Range, StepError, cycle_of, mail_steps, range_of, run_of, subject_step};
 use crate::app::App;
 use crate::documents::csv::render_csv;
-use crate::documents::files::store_batch;
 use crate::documents::pdf::Draws;
 use crate::domain::cycle::Cycle;
 use crate::domain::dunning::NoMethod;
@@ -15,6 +16,7 @@ use crate::domain::ids;
 use crate::domain::invoice::PaymentTerms;
 use crate::domain::money::Money;
 use crate::domain::organization::Organization;
+use crate::files::{FileError, store_batch};
 use crate::jobs::StepKind;
 use crate::services::charging::{self, Intent};
 use crate::services::mails::{self, Kind};
@@ -23,7 +25,11 @@ use crate::storage::artifacts::{self, Artifact};
 use crate::storage::charges::Subject;
 use crate::storage::invoices::{DocumentRow, Row, payment_status};
 use crate::storage::steps::Step;
-use crate::storage::{Tx, charges, invoices, ledger, organizations, steps};
+use crate::storage::{Key, Tx, charges, invoices, ledger, organizations, steps};
+
+/// Documents rendered before they are stored: enough that a sync of the disk costs each of them little, few enough
+/// that they take little memory.
+const AT_ONCE: usize = 250;
 
 /// One file of a batch: where it goes and what it is.
 struct Made {
@@ -42,13 +48,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let terms = payment_terms(&rows)?;
     let missing = missing_documents(app, rows, &stored);
     let renderer = app.renderer().map_err(|error| StepError::Park(format!("{error:#}")))?;
-    let made = render_all(&renderer, cycle, missing).await?;
-    refuse_other_bytes(&made, &stored)?;
-    let files: Vec<(&str, &[u8])> =
-        made.iter().map(|made| (made.artifact.path.as_str(), made.bytes.as_slice())).collect();
-    let retry = |reason: String| StepError::Retry { reason, after: None };
-    store_batch(&app.documents(), &files).map_err(|error| retry(error.to_string()))?;
-    let artifacts: Vec<Artifact> = made.into_iter().map(|made| made.artifact).collect();
+    let artifacts = render_and_store(app, &renderer, cycle, missing, &stored).await?;
 
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
@@ -97,10 +97,61 @@ fn refuse_other_bytes(made: &[Made], stored: &[Artifact]) -> Result<(), StepErro
     match other {
         None => Ok(()),
         Some(artifact) => Err(StepError::Park(format!(
-            "{} of organization {} would come out different from what was sent (other fonts or logo?); nothing was \
+            "{} of organization {} would come out different from what was sent (other fonts or logo?); it was not \
              written: restore the file from a backup, or the old fonts and logo",
             artifact.path, artifact.organization
         ))),
+    }
+}
+
+/// Stores some documents while it renders the next.
+async fn render_and_store(
+    app: &App,
+    renderer: &Arc<dyn Draws>,
+    cycle: Cycle,
+    rows: Vec<DocumentRow>,
+    stored: &[Artifact],
+) -> Result<Vec<Artifact>, StepError> {
+    let mut artifacts = Vec::with_capacity(2 * rows.len());
+    let mut rows = rows.into_iter().peekable();
+    let mut storing: Option<Storing> = None;
+    while rows.peek().is_some() {
+        let part = rows.by_ref().take(AT_ONCE).collect();
+        let made = render_all(renderer, cycle, part).await?;
+        refuse_other_bytes(&made, stored)?;
+        if let Some(before) = storing.take() {
+            artifacts.extend(before.end().await?);
+        }
+        storing = Some(Storing::begin(app, made));
+    }
+    if let Some(last) = storing {
+        artifacts.extend(last.end().await?);
+    }
+    Ok(artifacts)
+}
+
+/// Documents on their way to the disk.
+struct Storing(JoinHandle<Result<Vec<Artifact>, FileError>>);
+
+impl Storing {
+    fn begin(app: &App, made: Vec<Made>) -> Self {
+        let folder = app.documents();
+        Self(tokio::task::spawn_blocking(move || {
+            let files: Vec<(&str, &[u8])> = made
+                .iter()
+                .map(|made| (made.artifact.path.as_str(), made.bytes.as_slice()))
+                .collect();
+            store_batch(&folder, &files)?;
+            Ok(made.into_iter().map(|made| made.artifact).collect())
+        }))
+    }
+
+    async fn end(self) -> Result<Vec<Artifact>, StepError> {
+        let retry = |reason: String| StepError::Retry { reason, after: None };
+        match self.0.await {
+            Ok(stored) => stored.map_err(|error| retry(error.to_string())),
+            Err(error) => Err(retry(format!("storing documents was cut off: {error}"))),
+        }
     }
 }
 
@@ -185,12 +236,16 @@ async fn follow_up(
         .map(|stored| (stored.organization.id.clone(), stored.organization))
         .collect();
     let wallets = Wallets::read(app, tx, first, last).await?;
+    let rows = invoices::issued_in_range(tx, first, last, cycle).await?;
+    let charged = charges::of_subjects(tx, &keys(&rows)).await?;
     let (mut intents, mut next, mut letters) = (Vec::new(), Vec::new(), Vec::new());
-    for row in invoices::issued_in_range(tx, first, last, cycle).await? {
+    for row in rows {
         let Some(buyer) = buyers.get(&row.organization) else { continue };
         // The frozen document says how it is paid; what was promised by transfer is never charged.
         let promised = matches!(terms.get(&row.id), Some(PaymentTerms::StoredMethod { .. }));
-        if promised && app.gateway.collects() && first_charge_is_missing(tx, &row).await? {
+        // An invoice that was charged before is not charged here again.
+        let first = !charged.contains(&(row.organization.clone(), row.id.clone()));
+        if promised && app.gateway.collects() && first && is_due(&row)? {
             let id = row.organization.as_str();
             let chosen = wallets.choose(app, buyer, &[]);
             if let Ok(method) = chosen {
@@ -230,9 +285,10 @@ fn intent<'a>(row: &'a Row, amount: Money, method: &'a str) -> Intent<'a> {
     }
 }
 
-/// An invoice that was charged before is not charged here again.
-async fn first_charge_is_missing(tx: &mut Tx, row: &Row) -> Result<bool, StepError> {
-    let due =
-        row.status == "issued" && row.payment_status == "due" && row.outstanding()?.is_positive();
-    Ok(due && charges::of_subject(tx, &row.organization, &row.id).await?.is_empty())
+fn is_due(row: &Row) -> Result<bool, StepError> {
+    Ok(row.status == "issued" && row.payment_status == "due" && row.outstanding()?.is_positive())
+}
+
+fn keys(rows: &[Row]) -> Vec<Key> {
+    rows.iter().map(|row| (row.organization.clone(), row.id.clone())).collect()
 }

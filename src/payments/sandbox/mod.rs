@@ -142,6 +142,10 @@ impl PaymentGateway for Sandbox {
         "sandbox"
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn describe(&self, method_token: &str) -> String {
         match (Method::of(method_token), method_token.strip_prefix(PREFIX)) {
             // An unknown token might be a real one in the wrong place: none of it is shown (F88).

@@ -1,24 +1,91 @@
 //! What becomes of an invoice when a charge for it ends, and what is still to be paid.
 
+use std::collections::{BTreeMap, HashMap};
+
 use chrono::{DateTime, Utc};
 
 use super::is_called_off;
 use crate::app::App;
 use crate::domain::ids;
-use crate::domain::invoice::InvoiceStatus;
 use crate::domain::ledger::{self as books, Account, Posting};
 use crate::domain::money::Money;
 use crate::domain::payment::ChargeOutcome;
 use crate::services::consequences::Consequences;
-use crate::services::credits::current_cycle;
+use crate::services::credits::current_cycles;
 use crate::services::mails::{self, Kind};
-use crate::services::{ServiceError, admission};
+use crate::services::{ServiceError, admission, no_organization};
 use crate::storage::charges::Charge;
 use crate::storage::dunning::{self, Dunning};
 use crate::storage::invoices::{self, payment_status};
+use crate::storage::ledger::Postings;
+use crate::storage::mails::Mail;
 use crate::storage::organizations::Stored;
 use crate::storage::payments::{self, Payment};
-use crate::storage::{Tx, ledger};
+use crate::storage::{Key, Tx, ledger};
+
+/// A charge that took the money of an invoice.
+#[derive(Debug)]
+pub(super) struct Paid<'a> {
+    /// Its place among those that are settled together.
+    pub index: usize,
+    pub charge: &'a Charge,
+    pub provider_id: &'a str,
+    pub stored: &'a Stored,
+}
+
+/// Records the money of charges that succeeded; gives the receipts that are to be mailed, by the charges' places.
+pub(super) async fn succeed(
+    app: &App,
+    tx: &mut Tx,
+    all: &[Paid<'_>],
+    now: DateTime<Utc>,
+) -> Result<Vec<(usize, Vec<Mail>)>, ServiceError> {
+    let payments: Vec<Payment> = all.iter().map(|paid| paid.payment(now)).collect();
+    let received: Vec<Received<'_>> = payments
+        .iter()
+        .zip(all)
+        .map(|(payment, paid)| Received {
+            payment,
+            amount: paid.charge.request.amount,
+            stored: paid.stored,
+        })
+        .collect();
+    receive(tx, &received, now).await?;
+    let invoices: Vec<Key> = all
+        .iter()
+        .map(|Paid { charge, .. }| (charge.request.organization.clone(), charge.subject_id.clone()))
+        .collect();
+    self::paid(app, tx, &invoices, payment_status::PAID).await?;
+    let receipts = all.iter().flat_map(|Paid { charge, stored, .. }| {
+        let of = Some(charge.id.as_str());
+        mails::of_fact(&stored.organization, Kind::Receipt, &charge.subject_id, of, now)
+    });
+    let mut told: HashMap<Option<String>, Vec<Mail>> = HashMap::new();
+    for mail in mails::add_new(tx, receipts.collect()).await? {
+        told.entry(mail.charge_id.clone()).or_default().push(mail);
+    }
+    Ok(all
+        .iter()
+        .filter_map(|paid| Some((paid.index, told.remove(&Some(paid.charge.id.clone()))?)))
+        .collect())
+}
+
+impl Paid<'_> {
+    fn payment(&self, now: DateTime<Utc>) -> Payment {
+        let Self { charge, stored: Stored { organization, .. }, .. } = self;
+        let amount = charge.request.amount;
+        Payment {
+            organization: organization.id.clone(),
+            id: ids::derived("pay", now, &[&organization.id, &charge.id]),
+            invoice_id: charge.subject_id.clone(),
+            currency: amount.currency().to_string(),
+            amount: amount.minor(),
+            method: "charge".to_owned(),
+            reference: self.provider_id.to_owned(),
+            received_on: now.with_timezone(&organization.zone).date_naive(),
+        }
+    }
+}
 
 pub(super) async fn settle(
     app: &App,
@@ -33,19 +100,10 @@ pub(super) async fn settle(
     let told = |kind| mails::of_fact(organization, kind, invoice, Some(&charge.id), now);
     let mails = match outcome {
         ChargeOutcome::Succeeded { provider_id } => {
-            let payment = Payment {
-                organization: id.to_owned(),
-                id: ids::derived("pay", now, &[id, &charge.id]),
-                invoice_id: invoice.to_owned(),
-                currency: charge.request.amount.currency().to_string(),
-                amount: charge.request.amount.minor(),
-                method: "charge".to_owned(),
-                reference: provider_id.clone(),
-                received_on: now.with_timezone(&organization.zone).date_naive(),
-            };
-            receive(tx, &payment, charge.request.amount, stored, now).await?;
-            paid(app, tx, id, invoice, payment_status::PAID).await?;
-            told(Kind::Receipt)
+            let paid = Paid { index: 0, charge, provider_id, stored };
+            let mails =
+                succeed(app, tx, &[paid], now).await?.into_iter().flat_map(|(_, mails)| mails);
+            return Ok(Consequences::mails(mails.collect()));
         }
         ChargeOutcome::Declined { .. } => {
             // What came by another route meanwhile stays settled: the status has its own guard.
@@ -99,22 +157,28 @@ async fn set_unpaid(
     Ok(())
 }
 
-/// An invoice is paid, or nothing is left to pay: by whatever route, dunning stops at once.
+/// Invoices are paid, or nothing is left to pay: by whatever route, dunning stops at once.
 ///
 /// # Errors
 /// The database fails.
 pub async fn paid(
     app: &App,
     tx: &mut Tx,
-    id: &str,
-    invoice: &str,
-    payment_status: &str,
+    invoices: &[Key],
+    payment_status: &'static str,
 ) -> Result<(), ServiceError> {
-    let before = dunning::given_up(tx, id).await?;
-    invoices::set_status(tx, id, invoice, InvoiceStatus::Settled, payment_status).await?;
-    dunning::end(tx, id, invoice, "paid").await?;
-    // What was paused for this invoice goes on; another one that was given up keeps it paused.
-    if before > 0 && dunning::given_up(tx, id).await? == 0 {
+    let organizations = super::organizations_of(invoices);
+    let before = dunning::given_up(tx, &organizations).await?;
+    invoices::settle(tx, invoices, payment_status).await?;
+    dunning::end(tx, invoices, "paid").await?;
+    if before.is_empty() {
+        return Ok(());
+    }
+    // What was paused for such an invoice goes on; another one that was given up keeps it paused.
+    let still = dunning::given_up(tx, &organizations).await?;
+    let mut released: Vec<&String> = before.difference(&still).collect();
+    released.sort();
+    for id in released {
         admission::set_unpaid(app, tx, id, false, app.clock.now()).await?;
     }
     Ok(())
@@ -142,24 +206,49 @@ pub async fn begin_dunning(
     Ok(dunning::begin(tx, &[row]).await?)
 }
 
-/// Money came in: the payment's row and its ledger transaction.
+/// Money that came in for an invoice.
+#[derive(Debug)]
+pub(super) struct Received<'a> {
+    pub payment: &'a Payment,
+    pub amount: Money,
+    pub stored: &'a Stored,
+}
+
+/// Money came in: the payments' rows and their ledger transactions.
 pub(super) async fn receive(
     tx: &mut Tx,
-    payment: &Payment,
-    amount: Money,
-    stored: &Stored,
+    all: &[Received<'_>],
     now: DateTime<Utc>,
 ) -> Result<(), ServiceError> {
-    payments::add(tx, payment, now).await?;
-    let cycle = current_cycle(tx, stored, now).await?;
-    let owed = Money::zero(amount.currency()).minus(amount)?;
-    let posting = Posting::new(
-        "payment",
-        format!("payment:{}", payment.id),
-        cycle,
-        now,
-        [books::money_entry(Account::Cash, amount), books::money_entry(Account::Receivable, owed)],
-    );
-    ledger::post_for(tx, &stored.organization.id, vec![posting], now).await?;
+    let payments: Vec<Payment> = all.iter().map(|received| received.payment.clone()).collect();
+    payments::add(tx, &payments, now).await?;
+    let organizations: BTreeMap<&str, &Stored> = all
+        .iter()
+        .map(|received| (received.stored.organization.id.as_str(), received.stored))
+        .collect();
+    let cycles = current_cycles(tx, organizations.values().copied(), now).await?;
+    let mut postings: BTreeMap<&str, Vec<Posting>> = BTreeMap::new();
+    for Received { payment, amount, stored } in all {
+        let id = stored.organization.id.as_str();
+        let cycle = *cycles.get(id).ok_or_else(|| no_organization(id))?;
+        let owed = Money::zero(amount.currency()).minus(*amount)?;
+        postings.entry(id).or_default().push(Posting::new(
+            "payment",
+            format!("payment:{}", payment.id),
+            cycle,
+            now,
+            [
+                books::money_entry(Account::Cash, *amount),
+                books::money_entry(Account::Receivable, owed),
+            ],
+        ));
+    }
+    let names: Vec<String> = postings.keys().map(|id| (*id).to_owned()).collect();
+    let heads = ledger::heads_of(tx, &names).await?;
+    let batch = postings
+        .into_iter()
+        .map(|(id, postings)| Postings { organization: id.to_owned(), postings })
+        .collect();
+    ledger::post(tx, batch, &heads, now).await?;
     Ok(())
 }

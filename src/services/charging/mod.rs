@@ -5,6 +5,8 @@ mod invoice;
 mod purchase;
 pub mod transfers;
 
+use std::collections::{BTreeSet, HashMap};
+
 use chrono::{DateTime, Utc};
 
 pub use attempts::{last_attempt, next_attempt};
@@ -18,7 +20,8 @@ use crate::domain::ids;
 use crate::domain::money::Money;
 use crate::domain::payment::{CANCELED, ChargeOutcome, ChargeRequest, ChargeState, VOIDED};
 use crate::storage::charges::{self, Charge, Subject};
-use crate::storage::{StorageError, Tx, ledger, methods, organizations};
+use crate::storage::organizations::Stored;
+use crate::storage::{Key, StorageError, Tx, ledger, methods, organizations};
 
 /// What a charge is for.
 #[derive(Debug, Clone, Copy)]
@@ -78,25 +81,68 @@ pub async fn settle(
     charge: &Charge,
     outcome: &ChargeOutcome,
 ) -> Result<Consequences, ServiceError> {
+    let all = settle_together(app, tx, &[(charge, outcome)]).await?;
+    Ok(all.into_iter().next().unwrap_or_default())
+}
+
+/// As [`settle`], of many charges: what each leaves behind, in their order.
+///
+/// # Errors
+/// As [`settle`], about any of them.
+pub async fn settle_together(
+    app: &App,
+    tx: &mut Tx,
+    answers: &[(&Charge, &ChargeOutcome)],
+) -> Result<Vec<Consequences>, ServiceError> {
     let now = app.clock.now();
-    let id = charge.request.organization.as_str();
-    ledger::lock(tx, id, id).await?;
+    let keys: Vec<Key> = answers.iter().map(|(charge, _)| charge.key()).collect();
+    let organizations = organizations_of(&keys);
+    ledger::lock_these(tx, &organizations).await?;
     // What was told before is not told again: a charge that still waits has nothing new to say.
-    let before = charges::get(tx, id, &charge.id).await?.map(|stored| stored.state);
-    if !charges::settle(tx, charge, outcome, now).await? || before == Some(outcome.state()) {
-        return Ok(Consequences::default());
+    let before = charges::these(tx, &keys).await?;
+    let settled = charges::settle(tx, answers, now).await?;
+    let stored: HashMap<String, Stored> = organizations::these(tx, &organizations)
+        .await?
+        .into_iter()
+        .map(|stored| (stored.organization.id.clone(), stored))
+        .collect();
+    let mut follows: Vec<Consequences> = answers.iter().map(|_| Consequences::default()).collect();
+    let mut paid = Vec::new();
+    for (index, ((charge, outcome), key)) in answers.iter().zip(&keys).enumerate() {
+        let told = before.get(key).is_some_and(|before| before.state == outcome.state());
+        if !settled.contains(key) || told {
+            continue;
+        }
+        let id = charge.request.organization.as_str();
+        if let ChargeOutcome::Declined { decline, .. } = outcome
+            && decline.hard
+        {
+            // Never again with this method, whatever it is asked to pay for.
+            methods::set_state(tx, id, &charge.request.payment_method, methods::REFUSED).await?;
+        }
+        let stored = stored.get(id).ok_or_else(|| no_organization(id))?;
+        match (charge.subject, outcome) {
+            (Subject::Invoice, ChargeOutcome::Succeeded { provider_id }) => {
+                paid.push(invoice::Paid { index, charge, provider_id, stored });
+            }
+            (Subject::Invoice, _) => {
+                follows[index] = invoice::settle(app, tx, charge, outcome, stored, now).await?;
+            }
+            (Subject::Purchase, _) => {
+                follows[index] = purchase::settle(app, tx, charge, outcome, stored, now).await?;
+            }
+        }
     }
-    if let ChargeOutcome::Declined { decline, .. } = outcome
-        && decline.hard
-    {
-        // Never again with this method, whatever it is asked to pay for.
-        methods::set_state(tx, id, &charge.request.payment_method, methods::REFUSED).await?;
+    for (index, mails) in invoice::succeed(app, tx, &paid, now).await? {
+        follows[index] = Consequences::mails(mails);
     }
-    let stored = organizations::get(tx, id).await?.ok_or_else(|| no_organization(id))?;
-    match charge.subject {
-        Subject::Invoice => invoice::settle(app, tx, charge, outcome, &stored, now).await,
-        Subject::Purchase => purchase::settle(app, tx, charge, outcome, &stored, now).await,
-    }
+    Ok(follows)
+}
+
+/// The organizations of some keys, each once and in order: locks are taken in one order everywhere.
+fn organizations_of(keys: &[Key]) -> Vec<String> {
+    let all: BTreeSet<&String> = keys.iter().map(|(organization, _)| organization).collect();
+    all.into_iter().cloned().collect()
 }
 
 /// Was an attempt called off by a person or by us? Nobody declined it then: there is nothing to tell.

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 
-use super::invoice::{paid, receive};
+use super::invoice::{Received, paid, receive};
 use crate::app::App;
 use crate::domain::ids;
 use crate::domain::invoice::InvoiceStatus;
@@ -82,8 +82,9 @@ pub async fn record_transfer(
         reference: transfer.reference.to_owned(),
         received_on: transfer.received_on,
     };
-    receive(tx, &payment, due, &stored, now).await?;
-    paid(app, tx, &id, &row.id, payment_status::PAID).await?;
+    let received = Received { payment: &payment, amount: due, stored: &stored };
+    receive(tx, &[received], now).await?;
+    paid(app, tx, &[(id.clone(), row.id.clone())], payment_status::PAID).await?;
     let command = format!("payment record {number} {amount}");
     audit::append(tx, now, &app.actor, &command, transfer.reason).await?;
     let organization = &stored.organization;

@@ -260,7 +260,8 @@ async fn settle(
         CreditSettlement::None => Ok(Consequences::default()),
         CreditSettlement::Offset { still_due } => {
             if still_due.is_zero() {
-                charging::paid(app, tx, id, &decided.subject_id, payment_status::CREDITED).await?;
+                let invoice = (id.to_owned(), decided.subject_id.clone());
+                charging::paid(app, tx, &[invoice], payment_status::CREDITED).await?;
             }
             Ok(Consequences::default())
         }

@@ -368,8 +368,7 @@ fn the_sweep_knows_every_canary() {
     }
     let folder = tempfile::tempdir().unwrap();
     let swept = |text: &str| {
-        monthend::documents::files::write_durably(&folder.path().join("log"), text.as_bytes())
-            .unwrap();
+        monthend::files::write_durably(&folder.path().join("log"), text.as_bytes()).unwrap();
         std::process::Command::new(&script).arg(folder.path()).output().unwrap()
     };
     assert!(swept("nothing to see").status.success());

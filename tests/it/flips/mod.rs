@@ -9,7 +9,7 @@
 mod alter;
 
 use monthend::app::{App, open_database};
-use monthend::documents::files::write_durably;
+use monthend::files::write_durably;
 use monthend::jobs::requests::{self, record_transfer};
 use monthend::services::charging::Transfer;
 use monthend::services::credit_notes;

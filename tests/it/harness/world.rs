@@ -9,14 +9,15 @@ use chrono::{DateTime, Utc};
 use monthend::app::{App, Options, open_database};
 use monthend::clock::Clock;
 use monthend::config::{self, Config};
-use monthend::documents::files::write_durably;
 use monthend::domain::credits::Credits;
 use monthend::domain::cycle::Cycle;
 use monthend::domain::statement::CreditStatement;
+use monthend::files::write_durably;
 use monthend::intake::catalog_file;
 use monthend::jobs::report::Report;
 use monthend::jobs::requests;
 use monthend::jobs::runner::Runner;
+use monthend::jobs::steps::{self, StepError};
 use monthend::payments::{JournalRecord, PaymentGateway, Sandbox};
 use monthend::services::credits::Balance;
 use monthend::services::{ServiceError, catalogs, credits, invoices, organizations, usage};
@@ -65,6 +66,12 @@ pub struct World {
     clock: Arc<TestClock>,
     app: RwLock<Arc<App>>,
     damaged: AtomicBool,
+}
+
+/// Does one claimed step, as a worker that is not told to stop.
+pub async fn execute(app: &Arc<App>, step: &Step) -> Result<(), StepError> {
+    let never = CancellationToken::new();
+    steps::execute(app, &never, std::slice::from_ref(step)).await?.into_iter().collect()
 }
 
 impl World {

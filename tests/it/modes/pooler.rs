@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use monthend::app::{App, open_database};
-use monthend::documents::files::write_durably;
+use monthend::files::write_durably;
 use monthend::jobs::runner::Runner;
 use tokio_util::sync::CancellationToken;
 

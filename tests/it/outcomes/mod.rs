@@ -11,7 +11,6 @@ use monthend::domain::payment::ChargeRequest;
 use monthend::jobs::StepKind;
 use monthend::jobs::requests;
 use monthend::jobs::runner::Runner;
-use monthend::jobs::steps as step_kinds;
 use monthend::services::purchases::{self, Wanted};
 use monthend::storage::claims::{self, Claim};
 use monthend::storage::steps::{self, Step};
@@ -19,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::expected::{ANSWERS, Case, Moment, Stand, early, late};
 use crate::harness::scripted::{Answer, LookUps, Script, Scripted};
-use crate::harness::world::whole;
+use crate::harness::world::{execute, whole};
 use crate::harness::{Org, World, both_engines};
 
 fn name(moment: Moment, answer: &str) -> String {
@@ -88,7 +87,7 @@ async fn kill_some(world: &World, provider: &Scripted) {
             continue;
         }
         let app = world.app();
-        let process = tokio::spawn(async move { step_kinds::execute(&app, &step).await });
+        let process = tokio::spawn(async move { execute(&app, &step).await });
         killed += 1;
         provider.deaths(killed).await;
         process.abort();

@@ -10,7 +10,7 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
-use monthend::documents::files::write_durably;
+use monthend::files::write_durably;
 
 use script::Script;
 

@@ -1,104 +1,171 @@
-//! Mails: a row per recipient in the transaction of the fact, composed from stored facts when sent.
+//! Writing: from stored facts to the letters that are handed over.
 
-use chrono::{DateTime, Utc};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
-use super::methods::{self, Wallets};
-use super::{ServiceError, dunning, no_organization, pay_pages};
 use crate::app::App;
 use crate::domain::ids;
-use crate::domain::invoice::{InvoiceDocument, PaymentTerms};
+use crate::domain::invoice::InvoiceDocument;
 use crate::domain::organization::Organization;
-use crate::domain::payment::ChargeState;
+use crate::domain::payment::{ChargeRequest, ChargeState};
 use crate::mail::facts::last_day_before;
 use crate::mail::{
     Attachment, Composed, CreditFacts, InvoiceFacts, MailFacts, Notice, Occasion, PaidFor,
     PurchaseFacts, compose,
 };
+use crate::services::{ServiceError, dunning, no_organization, notices, pay_pages};
+use crate::storage::artifacts::{self, Artifact};
 use crate::storage::charges::{self, Charge};
-use crate::storage::mails::{self, Mail};
+use crate::storage::invoices::{self, DocumentRow};
+use crate::storage::mails::Mail;
+use crate::storage::methods::{self, Method};
 use crate::storage::{
-    Tx, artifacts, documents, from_json, grants, invoices, notices, organizations, payments,
+    Key, Tx, documents, from_json, grants, notices as notice_rows, organizations, payments,
     purchases,
 };
 
-/// What a mail tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// An invoice was issued.
-    Invoice,
-    /// A payment arrived.
-    Receipt,
-    /// A charge was declined, or needs the customer.
-    PaymentFailed,
+/// What many mails tell of, read together.
+struct Facts {
+    organizations: HashMap<String, Organization>,
+    charges: HashMap<Key, Charge>,
+    documents: HashMap<Key, DocumentRow>,
+    /// The files of those documents.
+    files: HashMap<Key, Vec<Artifact>>,
+    methods: HashMap<Key, Method>,
 }
 
-impl Kind {
-    /// The stored word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Invoice => "invoice",
-            Self::Receipt => "receipt",
-            Self::PaymentFailed => "payment_failed",
-        }
+impl Facts {
+    async fn read(tx: &mut Tx, mails: &[Mail]) -> Result<Self, ServiceError> {
+        let names: BTreeSet<&String> = mails.iter().map(|mail| &mail.organization).collect();
+        let names: Vec<String> = names.into_iter().cloned().collect();
+        let about = |of: &dyn Fn(&Mail) -> Option<String>| -> Vec<Key> {
+            let keys: BTreeSet<Key> = mails
+                .iter()
+                .filter_map(|mail| Some((mail.organization.clone(), of(mail)?)))
+                .collect();
+            keys.into_iter().collect()
+        };
+        let told = |mail: &Mail| mail.kind != notices::KIND;
+        let subjects = about(&|mail| told(mail).then(|| mail.subject_id.clone()));
+        let charges =
+            charges::these(tx, &about(&|mail| mail.charge_id.clone().filter(|_| told(mail))))
+                .await?;
+        let tokens: BTreeSet<Key> = charges
+            .values()
+            .map(|charge| {
+                (charge.request.organization.clone(), charge.request.payment_method.clone())
+            })
+            .collect();
+        Ok(Self {
+            organizations: organizations::these(tx, &names)
+                .await?
+                .into_iter()
+                .map(|stored| (stored.organization.id.clone(), stored.organization))
+                .collect(),
+            documents: invoices::documents_of(tx, &subjects).await?,
+            files: artifacts::these(tx, &subjects).await?,
+            methods: methods::these(tx, &tokens.into_iter().collect::<Vec<Key>>()).await?,
+            charges,
+        })
+    }
+
+    fn document(&self, mail: &Mail) -> Result<Option<InvoiceDocument>, ServiceError> {
+        let key = (mail.organization.clone(), mail.subject_id.clone());
+        Ok(self.documents.get(&key).map(DocumentRow::document).transpose()?)
+    }
+
+    fn files(&self, mail: &Mail) -> Vec<Artifact> {
+        let key = (mail.organization.clone(), mail.subject_id.clone());
+        self.files.get(&key).cloned().unwrap_or_default()
+    }
+
+    fn charge(&self, mail: &Mail) -> Option<&Charge> {
+        self.charges.get(&(mail.organization.clone(), mail.charge_id.clone()?))
+    }
+
+    /// How the method of a charge is shown.
+    fn label(&self, app: &App, charge: &Charge) -> String {
+        let ChargeRequest { organization, payment_method, .. } = &charge.request;
+        self.methods
+            .get(&(organization.clone(), payment_method.clone()))
+            .and_then(Method::label)
+            .unwrap_or_else(|| app.gateway.describe(payment_method))
     }
 }
 
-/// The mails that tell a fact to everyone an organization named. Their keys are derived: the same fact
-/// is told once.
-#[must_use]
-pub fn of_fact(
-    organization: &Organization,
-    kind: Kind,
-    subject_id: &str,
-    charge_id: Option<&str>,
-    now: DateTime<Utc>,
-) -> Vec<Mail> {
-    let recipients = organization.billing_emails.join(";");
-    (1_usize..)
-        .zip(&organization.billing_emails)
-        .map(|(ordinal, recipient)| {
-            let fact = charge_id.unwrap_or(subject_id);
-            let key = format!("{}-{fact}-{ordinal}", kind.as_str());
-            Mail {
-                id: ids::derived("mal", now, &[&organization.id, &key]),
-                organization: organization.id.clone(),
-                key,
-                kind: kind.as_str().to_owned(),
-                subject_id: subject_id.to_owned(),
-                charge_id: charge_id.map(str::to_owned),
-                recipients: recipients.clone(),
-                recipient: recipient.clone(),
-                state: "ready".to_owned(),
-                created_at: now,
-            }
-        })
-        .collect()
-}
-
-/// Writes one stored mail: reads what it tells, and its attachments, and fills the templates.
+/// Writes stored mails: reads what they tell, and their attachments, and fills the templates.
 ///
 /// # Errors
-/// A fact or file is missing, or a template fails; none of these goes away by itself.
-pub async fn write(app: &App, mail: &Mail) -> Result<Composed, ServiceError> {
+/// The database fails. For one mail: a fact or file is missing, or a template fails; none of these goes away by
+/// itself.
+pub async fn write(
+    app: &Arc<App>,
+    mails: Vec<Mail>,
+) -> Result<Vec<Result<Composed, ServiceError>>, ServiceError> {
     let mut tx = app.db.read().await?;
-    let stored = organizations::get(&mut tx, &mail.organization)
-        .await?
-        .ok_or_else(|| no_organization(&mail.organization))?;
-    let (occasion, attached) = occasion(app, &mut tx, mail, &stored.organization).await?;
+    let facts = Facts::read(&mut tx, &mails).await?;
+    let mut told = Vec::with_capacity(mails.len());
+    for mail in mails {
+        let Some(organization) = facts.organizations.get(&mail.organization) else {
+            told.push(Err(no_organization(&mail.organization)));
+            continue;
+        };
+        let occasion = occasion(app, &mut tx, &facts, &mail, organization).await;
+        let organization = organization.name.clone();
+        told.push(occasion.map(|(occasion, files)| Told { mail, organization, occasion, files }));
+    }
     drop(tx);
+    on_all_cores(app, told).await
+}
+
+/// What one mail tells.
+struct Told {
+    mail: Mail,
+    organization: String,
+    occasion: Occasion,
+    files: Vec<Artifact>,
+}
+
+/// Composes on all cores: attachments are read and encoded.
+async fn on_all_cores(
+    app: &Arc<App>,
+    told: Vec<Result<Told, ServiceError>>,
+) -> Result<Vec<Result<Composed, ServiceError>>, ServiceError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = told.len().div_ceil(cores).max(1);
+    let mut told = told.into_iter().peekable();
+    let mut tasks = Vec::with_capacity(cores);
+    while told.peek().is_some() {
+        let (app, part) = (app.clone(), told.by_ref().take(share).collect::<Vec<_>>());
+        tasks.push(tokio::task::spawn_blocking(move || -> Vec<_> {
+            part.into_iter().map(|told| letter(&app, told?)).collect()
+        }));
+    }
+    let mut letters = Vec::new();
+    for task in tasks {
+        let part = task.await;
+        letters.extend(part.map_err(|error| {
+            ServiceError::Refused(format!("a mail cannot be composed: {error}"))
+        })?);
+    }
+    Ok(letters)
+}
+
+/// Fills the templates for the one recipient of a mail.
+fn letter(app: &App, told: Told) -> Result<Composed, ServiceError> {
+    let Told { mail, organization, occasion, files } = told;
     let (seller, sender) = app.config.sender();
     let facts = MailFacts {
-        key: message_key(app, mail, &occasion),
+        key: message_key(app, &mail, &occasion),
         at: mail.created_at,
         organization: mail.organization.clone(),
-        organization_name: stored.organization.name.clone(),
+        organization_name: organization,
         recipients: mail.recipients.split(';').map(str::to_owned).collect(),
         seller,
         sender,
         support: app.config.seller.support.clone(),
         occasion,
-        attachments: attachments(app, &attached)?,
+        attachments: attachments(app, &files)?,
     };
     let composition = compose(&app.templates, &facts)
         .map_err(|error| ServiceError::Refused(error.to_string()))?;
@@ -137,46 +204,41 @@ fn message_key(app: &App, mail: &Mail, occasion: &Occasion) -> String {
 async fn occasion(
     app: &App,
     tx: &mut Tx,
+    facts: &Facts,
     mail: &Mail,
     organization: &Organization,
-) -> Result<(Occasion, Vec<artifacts::Artifact>), ServiceError> {
-    if mail.kind == super::notices::KIND {
+) -> Result<(Occasion, Vec<Artifact>), ServiceError> {
+    if mail.kind == notices::KIND {
         return notice(tx, mail).await;
     }
-    let charge = match &mail.charge_id {
-        None => None,
-        Some(id) => charges::get(tx, &mail.organization, id).await?,
-    };
-    let document = document(tx, mail).await?;
-    // A purchase's document is its receipt.
-    let documented = match &document {
-        Some(_) => mail.subject_id.clone(),
-        None => receipt_of(tx, mail).await?.map_or_else(String::new, |row| row.id),
-    };
-    let files = artifacts::of_invoice(tx, &mail.organization, &documented).await?;
-    match (mail.kind.as_str(), document) {
-        ("invoice", Some(document)) => Ok((invoice(&document, organization)?, files)),
-        ("receipt", document) => {
-            let (paid_for, files) = match document {
-                Some(document) => (PaidFor::Invoice(InvoiceFacts::of(&document)), Vec::new()),
-                None => (PaidFor::Purchase(purchase(tx, mail, organization).await?), files),
+    match (mail.kind.as_str(), facts.document(mail)?) {
+        ("invoice", Some(document)) => Ok((invoice(&document, organization)?, facts.files(mail))),
+        ("receipt", Some(document)) => {
+            let paid_for = PaidFor::Invoice(InvoiceFacts::of(&document));
+            Ok((receipt(app, tx, facts, mail, organization, paid_for).await?, Vec::new()))
+        }
+        // A purchase's document is its receipt.
+        ("receipt", None) => {
+            let files = match receipt_of(tx, mail).await? {
+                Some(row) => artifacts::of_invoice(tx, &mail.organization, &row.id).await?,
+                None => Vec::new(),
             };
-            receipt(app, tx, mail, organization, paid_for, charge).await.map(|o| (o, files))
+            let paid_for = PaidFor::Purchase(purchase(tx, mail, organization).await?);
+            Ok((receipt(app, tx, facts, mail, organization, paid_for).await?, files))
         }
         ("payment_failed", Some(document)) => {
-            let charge = charge.ok_or_else(|| missing(mail, "its charge"))?;
-            Ok((payment_failed(app, tx, organization, &document, &charge).await?, files))
+            let charge = facts.charge(mail).ok_or_else(|| missing(mail, "its charge"))?;
+            let label = facts.label(app, charge);
+            let occasion = payment_failed(app, tx, organization, &document, charge, label).await?;
+            Ok((occasion, facts.files(mail)))
         }
         _ => Err(missing(mail, "its invoice")),
     }
 }
 
 /// A notice as it was made, with the document it is about.
-async fn notice(
-    tx: &mut Tx,
-    mail: &Mail,
-) -> Result<(Occasion, Vec<artifacts::Artifact>), ServiceError> {
-    let stored = notices::get(tx, &mail.organization, &mail.subject_id)
+async fn notice(tx: &mut Tx, mail: &Mail) -> Result<(Occasion, Vec<Artifact>), ServiceError> {
+    let stored = notice_rows::get(tx, &mail.organization, &mail.subject_id)
         .await?
         .ok_or_else(|| missing(mail, "its notice"))?;
     let notice = from_json::<Notice>("notice", "facts", &stored.id, &stored.facts)?;
@@ -194,11 +256,6 @@ async fn notice(
         _ => Vec::new(),
     };
     Ok((Occasion::Notice(notice), files))
-}
-
-async fn document(tx: &mut Tx, mail: &Mail) -> Result<Option<InvoiceDocument>, ServiceError> {
-    let row = invoices::document(tx, &mail.organization, &mail.subject_id).await?;
-    Ok(row.map(|row| row.document()).transpose()?)
 }
 
 fn missing(mail: &Mail, what: &str) -> ServiceError {
@@ -251,15 +308,14 @@ async fn receipt_of(tx: &mut Tx, mail: &Mail) -> Result<Option<documents::Row>, 
 async fn receipt(
     app: &App,
     tx: &mut Tx,
+    facts: &Facts,
     mail: &Mail,
     organization: &Organization,
     paid_for: PaidFor,
-    charge: Option<Charge>,
 ) -> Result<Occasion, ServiceError> {
     let paid_on = mail.created_at.with_timezone(&organization.zone).date_naive();
-    if let Some(charge) = charge {
-        let id = organization.id.as_str();
-        let label = methods::label(app, tx, id, &charge.request.payment_method).await?;
+    if let Some(charge) = facts.charge(mail) {
+        let label = facts.label(app, charge);
         return Ok(Occasion::Receipt { paid_for, amount: charge.request.amount, paid_on, label });
     }
     // A transfer that finance recorded; its id stands where a charge's would.
@@ -282,6 +338,7 @@ async fn payment_failed(
     organization: &Organization,
     document: &InvoiceDocument,
     charge: &Charge,
+    label: String,
 ) -> Result<Occasion, ServiceError> {
     let id = organization.id.as_str();
     let next_attempt_on =
@@ -291,7 +348,6 @@ async fn payment_failed(
         Some(row) => pay_pages::pay_link(app, tx, &row).await?,
         None => None,
     };
-    let label = methods::label(app, tx, id, &charge.request.payment_method).await?;
     let needs_action = charge.state == ChargeState::NeedsAction;
     let (reason, what_to_do) = if needs_action {
         (
@@ -320,24 +376,7 @@ async fn payment_failed(
     })
 }
 
-/// How an invoice is meant to be paid, as printed on it.
-#[must_use]
-pub fn payment_terms(
-    app: &App,
-    wallets: &Wallets,
-    organization: &Organization,
-    due: bool,
-) -> PaymentTerms {
-    match (&organization.payment_method, due) {
-        (_, false) => PaymentTerms::NothingDue,
-        (Some(method), true) if app.gateway.collects() => {
-            PaymentTerms::StoredMethod { label: wallets.label(app, &organization.id, method) }
-        }
-        _ => PaymentTerms::BankTransfer { details: app.config.seller.bank_details.clone() },
-    }
-}
-
-fn attachments(app: &App, files: &[artifacts::Artifact]) -> Result<Vec<Attachment>, ServiceError> {
+fn attachments(app: &App, files: &[Artifact]) -> Result<Vec<Attachment>, ServiceError> {
     files
         .iter()
         .map(|file| {
@@ -353,30 +392,4 @@ fn attachments(app: &App, files: &[artifacts::Artifact]) -> Result<Vec<Attachmen
             Ok(Attachment { file_name: name, content_type: content_type.to_owned(), bytes })
         })
         .collect()
-}
-
-/// Stores mails in the transaction of their fact.
-pub async fn add(tx: &mut Tx, rows: &[Mail]) -> Result<(), ServiceError> {
-    Ok(mails::add(tx, rows).await?)
-}
-
-/// Gives an unsent mail the address its organization has now, in the place of the old one.
-pub async fn readdress(
-    tx: &mut Tx,
-    mail_id: &str,
-    organization: &Organization,
-) -> Result<(), ServiceError> {
-    let Some(mail) = mails::get(tx, &organization.id, mail_id).await? else { return Ok(()) };
-    let ordinal: usize = mail.key.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(1);
-    let emails = &organization.billing_emails;
-    let recipient = emails.get(ordinal - 1).or_else(|| emails.last()).cloned().unwrap_or_default();
-    Ok(mails::readdress(tx, &mail, &emails.join(";"), &recipient).await?)
-}
-
-/// Stores mails whose keys are new, and gives those: a fact that was told is not told again.
-pub async fn add_new(tx: &mut Tx, mut rows: Vec<Mail>) -> Result<Vec<Mail>, ServiceError> {
-    let known = mails::known_keys(tx, &rows).await?;
-    rows.retain(|mail| !known.contains(&(mail.organization.clone(), mail.key.clone())));
-    mails::add(tx, &rows).await?;
-    Ok(rows)
 }
