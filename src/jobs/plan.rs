@@ -62,12 +62,15 @@ pub async fn due(app: &App, confirmed: Option<u32>) -> Result<Vec<DueGroup>, Ser
     let now = app.clock.now();
     let mut tx = app.db.read().await?;
     refuse_early_clock(&mut tx, now).await?;
+    let watched = runs::watched(&mut tx).await?;
     let mut groups = Vec::new();
     for job in &app.jobs {
         match &job.due {
             Due::CycleEnd => groups.extend(due_cycles(app, &mut tx, job, now, confirmed).await?),
             Due::Schedule { pattern, zone } => {
-                groups.extend(due_schedule(app, &mut tx, job, pattern, *zone, now).await?);
+                let watched = watched.get(&job.name).copied();
+                let pattern = (pattern.as_str(), *zone);
+                groups.extend(due_schedule(app, &mut tx, (job, watched), pattern, now).await?);
             }
             Due::OnDemand => {}
         }
@@ -184,16 +187,15 @@ async fn not_covered(
 async fn due_schedule(
     app: &App,
     tx: &mut Tx,
-    job: &Job,
-    pattern: &str,
-    zone: Tz,
+    (job, watched): (&Job, Option<DateTime<Utc>>),
+    (pattern, zone): (&str, Tz),
     now: DateTime<Utc>,
 ) -> Result<Option<DueGroup>, ServiceError> {
     let last_due = schedule::last_due(pattern, zone, now).map_err(ServiceError::Refused)?;
     let Some(due_at) = last_due else { return Ok(None) };
     let stale = job.stale_after_hours.map(|hours| Duration::hours(i64::from(hours)));
     let begun = if job.watch {
-        runs::watched(tx, &job.name).await?.is_some_and(|watched| watched >= due_at)
+        watched.is_some_and(|watched| watched >= due_at)
     } else {
         runs::at(tx, &job.name, due_at).await?.is_some()
     };

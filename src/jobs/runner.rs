@@ -171,12 +171,13 @@ impl Runner {
         touched: &mut BTreeSet<String>,
     ) -> Result<usize, ServiceError> {
         let mut worked = 0;
+        let mut mine: BTreeSet<String> = run.map(str::to_owned).into_iter().collect();
         while !self.stop.is_cancelled() {
             let claimed = self.claim(run).await?;
             if claimed.is_empty() {
                 break;
             }
-            touched.extend(claimed.iter().map(|claimed| claimed.step.run_id.clone()));
+            mine.extend(claimed.iter().map(|claimed| claimed.step.run_id.clone()));
             worked += claimed.len();
             let mut tasks = JoinSet::new();
             for group in groups(claimed) {
@@ -195,14 +196,15 @@ impl Runner {
             }
         }
         // A run that was asked for by name was opened for it: it ends, even if there was nothing to do.
-        if worked > 0 || run.is_some() {
+        if !mine.is_empty() {
             let mut tx = self.app.db.write().await?;
-            for run in touched.iter() {
+            for run in &mine {
                 self.settle(&mut tx, run).await?;
             }
             tx.commit().await?;
             self.app.db.checkpoint().await?;
         }
+        touched.append(&mut mine);
         Ok(worked)
     }
 
@@ -267,9 +269,7 @@ impl Runner {
     async fn begin_claim(&self) -> Result<(DateTime<Utc>, Tx), ServiceError> {
         self.clocks.refuse_far_clock(&self.app).await?;
         let now = self.app.clock.now();
-        let mut tx = self.app.db.write().await?;
-        migrations::refuse_newer(&mut tx).await?;
-        Ok((now, tx))
+        Ok((now, self.app.db.write().await?))
     }
 
     async fn end_claim(

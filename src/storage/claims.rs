@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::db::{fetch_all, fetch_optional, on, rows_per_statement};
 use super::steps::{KNOWN_KINDS, Step};
-use super::{StorageError, Tx};
+use super::{StorageError, Tx, migrations};
 
 /// What a claim writes and asks for.
 #[derive(Debug, Clone)]
@@ -63,11 +63,12 @@ macro_rules! import_is_over {
     };
 }
 
-/// The rank of the first step that is due.
+/// The rank of the first step that is due, and the version of the schema.
 macro_rules! first {
     ($skip:literal) => {
         concat!(
-            "SELECT s.rank FROM step s WHERE s.state IN ('ready', 'leased') ",
+            "SELECT s.rank, (SELECT CAST(COALESCE(MAX(m.version), 0) AS BIGINT) FROM _sqlx_migrations m) ",
+            "FROM step s WHERE s.state IN ('ready', 'leased') ",
             "AND ((s.state = 'ready' AND s.next_at <= $1) OR (s.state = 'leased' AND s.lease_until <= $1)) ",
             "AND s.rank BETWEEN $2 AND $3 AND ($4 = '' OR s.run_id = $4) ",
             "AND REPLACE($5, ',' || s.kind || ',', '') <> $5 AND ",
@@ -131,15 +132,18 @@ macro_rules! take_over {
 }
 
 /// Claims due steps, lowest rank first. All claimed steps have the rank of the first.
+///
+/// # Errors
+/// A newer program has changed the database (F33), or the engine fails.
 pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Claimed>, StorageError> {
     let first = match tx {
-        Tx::Sqlite(_) => first!(""),
+        Tx::Sqlite(..) => first!(""),
         // Rows in other hands hide nothing of a higher rank.
         Tx::Postgres(_) => first!(" FOR UPDATE OF s SKIP LOCKED"),
     };
-    let Some((rank,)) = fetch_optional!(
+    let Some((rank, schema)) = fetch_optional!(
         tx,
-        (i64,),
+        (i64, i64),
         first,
         claim.now,
         claim.min_rank,
@@ -149,8 +153,9 @@ pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Claimed>, Stora
     ) else {
         return Ok(Vec::new());
     };
+    migrations::refuse_schema(tx, schema)?;
     let sql = match tx {
-        Tx::Sqlite(_) => claim!(""),
+        Tx::Sqlite(..) => claim!(""),
         Tx::Postgres(_) => claim!("FOR UPDATE SKIP LOCKED"),
     };
     let steps = fetch_all!(
@@ -191,9 +196,13 @@ pub async fn has_abandoned(tx: &mut Tx, claim: &Claim<'_>) -> Result<bool, Stora
 }
 
 /// Claims steps whose worker gave no sign of life until its lease was over, of any of the ranks and any run.
+///
+/// # Errors
+/// As [`claim`].
 pub async fn take_over(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Claimed>, StorageError> {
+    migrations::refuse_newer(tx).await?;
     let sql = match tx {
-        Tx::Sqlite(_) => take_over!(""),
+        Tx::Sqlite(..) => take_over!(""),
         Tx::Postgres(_) => take_over!("FOR UPDATE SKIP LOCKED"),
     };
     let steps = fetch_all!(
@@ -219,7 +228,7 @@ pub async fn renew(
     lease_until: DateTime<Utc>,
 ) -> Result<(), StorageError> {
     let skip = match tx {
-        Tx::Sqlite(_) => ")",
+        Tx::Sqlite(..) => ")",
         Tx::Postgres(_) => " FOR UPDATE SKIP LOCKED)",
     };
     for chunk in steps.chunks(rows_per_statement(2)) {

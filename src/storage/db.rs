@@ -1,6 +1,8 @@
 //! Two engines behind one set of statements: the handles, the transactions, the macros.
 
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -18,6 +20,8 @@ pub enum Db {
     Sqlite {
         /// The one connection that writes.
         writer: SqlitePool,
+        /// Did the last transaction that writes end otherwise than by a commit?
+        doubtful: Doubt,
         /// Connections that only read.
         readers: SqlitePool,
     },
@@ -25,11 +29,14 @@ pub enum Db {
     Postgres(PgPool),
 }
 
+/// Set while a transaction that writes has not been committed.
+pub type Doubt = Arc<AtomicBool>;
+
 /// An open transaction. A task holds at most one, and none across a network call.
 #[derive(Debug)]
 pub enum Tx {
-    /// On SQLite.
-    Sqlite(Transaction<'static, Sqlite>),
+    /// On SQLite; one that writes clears its connection's doubt with its commit.
+    Sqlite(Transaction<'static, Sqlite>, Option<Doubt>),
     /// On PostgreSQL.
     Postgres(Transaction<'static, Postgres>),
 }
@@ -76,14 +83,19 @@ impl Db {
             // A write-ahead log that a long reader made grow shrinks again once it starts over (F29).
             .pragma("journal_size_limit", "67108864")
             .optimize_on_close(false, None);
+        let doubtful = Doubt::default();
+        let doubt = doubtful.clone();
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .test_before_acquire(false)
             // A full disk ends a transaction behind the driver's back: such a connection is replaced.
-            .before_acquire(|connection, _| {
+            .before_acquire(move |connection, _| {
+                let doubtful = doubt.swap(false, Ordering::SeqCst);
                 Box::pin(async move {
-                    sqlx::query("SELECT 1").execute(&mut *connection).await?;
-                    Ok(!connection.is_in_transaction())
+                    if doubtful {
+                        sqlx::query("SELECT 1").execute(&mut *connection).await?;
+                    }
+                    Ok(!doubtful || !connection.is_in_transaction())
                 })
             })
             .connect_with(options.clone())
@@ -94,7 +106,7 @@ impl Db {
             // Eight caches as large as the writer's would be most of what a process takes (F83).
             options.pragma("cache_size", "-8192").read_only(true).create_if_missing(false),
         );
-        Ok(Self::Sqlite { writer, readers })
+        Ok(Self::Sqlite { writer, doubtful, readers })
     }
 
     async fn open_postgres(address: &str, longest_idle: Duration) -> Result<Self, StorageError> {
@@ -126,7 +138,11 @@ impl Db {
     /// No connection, or another writer holds the file too long.
     pub async fn write(&self) -> Result<Tx, StorageError> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite { writer, doubtful, .. } => {
+                let tx = writer.begin_with("BEGIN IMMEDIATE").await?;
+                doubtful.store(true, Ordering::SeqCst);
+                Tx::Sqlite(tx, Some(doubtful.clone()))
+            }
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
     }
@@ -137,7 +153,7 @@ impl Db {
     /// No connection.
     pub async fn read(&self) -> Result<Tx, StorageError> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
+            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?, None),
             Self::Postgres(pool) => Tx::Postgres(pool.begin_with(BEGIN_READ).await?),
         })
     }
@@ -157,7 +173,7 @@ impl Db {
     /// Closes all connections.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { writer, readers } => {
+            Self::Sqlite { writer, readers, .. } => {
                 readers.close().await;
                 writer.close().await;
             }
@@ -173,7 +189,12 @@ impl Tx {
     /// Nothing was committed, or (connection lost) it is not known: the step is claimed again.
     pub async fn commit(self) -> Result<(), StorageError> {
         match self {
-            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Sqlite(tx, doubtful) => {
+                tx.commit().await?;
+                if let Some(doubtful) = doubtful {
+                    doubtful.store(false, Ordering::SeqCst);
+                }
+            }
             Self::Postgres(tx) => tx.commit().await?,
         }
         Ok(())
@@ -185,7 +206,7 @@ impl Tx {
     /// The connection is lost; the server undoes it by itself.
     pub async fn rollback(self) -> Result<(), StorageError> {
         match self {
-            Self::Sqlite(tx) => tx.rollback().await?,
+            Self::Sqlite(tx, _) => tx.rollback().await?,
             Self::Postgres(tx) => tx.rollback().await?,
         }
         Ok(())
@@ -196,7 +217,7 @@ impl Tx {
 macro_rules! on {
     ($tx:expr, $connection:ident => $body:expr) => {
         match $tx {
-            $crate::storage::db::Tx::Sqlite(tx) => {
+            $crate::storage::db::Tx::Sqlite(tx, _) => {
                 let $connection = &mut **tx;
                 $body
             }

@@ -98,7 +98,7 @@ pub async fn raise_high_water(
         }
         Some(high) if lags(high, at) => {
             let sql = match tx {
-                Tx::Sqlite(_) => raise!(""),
+                Tx::Sqlite(..) => raise!(""),
                 Tx::Postgres(_) => raise!("FOR UPDATE SKIP LOCKED"),
             };
             let raised = execute!(tx, sql, names::HIGH_WATER, text) == 1;

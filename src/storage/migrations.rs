@@ -77,16 +77,24 @@ async fn is_current(db: &Db, all: &Migrator) -> Result<bool, StorageError> {
 /// # Errors
 /// [`StorageError::Refused`], or the engine fails.
 pub async fn refuse_newer(tx: &mut Tx) -> Result<(), StorageError> {
-    let engine = match tx {
-        Tx::Sqlite(_) => &SQLITE,
-        Tx::Postgres(_) => &POSTGRES,
-    };
-    let known = PORTABLE.iter().chain(engine.iter()).map(|one| one.version).max();
     let (stored,) = fetch_one!(
         tx,
         (i64,),
         "SELECT CAST(COALESCE(MAX(version), 0) AS BIGINT) FROM _sqlx_migrations"
     );
+    refuse_schema(tx, stored)
+}
+
+/// As [`refuse_newer`], where the stored version was read with something else.
+///
+/// # Errors
+/// As [`refuse_newer`].
+pub fn refuse_schema(tx: &Tx, stored: i64) -> Result<(), StorageError> {
+    let engine = match tx {
+        Tx::Sqlite(..) => &SQLITE,
+        Tx::Postgres(_) => &POSTGRES,
+    };
+    let known = PORTABLE.iter().chain(engine.iter()).map(|one| one.version).max();
     match known {
         Some(known) if stored > known => Err(StorageError::Refused(format!(
             "a newer monthend has brought the database to schema {stored}; this one knows {known} and takes no \

@@ -14,7 +14,7 @@ pub struct Role {
 
 /// The role of this connection; none on SQLite, where whoever may write the file may do everything.
 pub async fn role(tx: &mut Tx) -> Result<Option<Role>, StorageError> {
-    if matches!(tx, Tx::Sqlite(_)) {
+    if matches!(tx, Tx::Sqlite(..)) {
         return Ok(None);
     }
     let (name, may_change_history) = fetch_one!(

@@ -1,5 +1,7 @@
 //! Runs: one per job and due instant.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 
 use super::db::{execute, fetch_all, fetch_one, fetch_optional};
@@ -189,10 +191,10 @@ pub async fn has_open(tx: &mut Tx, job: &str) -> Result<bool, StorageError> {
     Ok(row.is_some_and(|(count,)| count > 0))
 }
 
-/// The due instant a watch last looked at.
-pub async fn watched(tx: &mut Tx, job: &str) -> Result<Option<DateTime<Utc>>, StorageError> {
-    let row = fetch_optional!(tx, (DateTime<Utc>,), "SELECT due_at FROM watch WHERE job = $1", job);
-    Ok(row.map(|(at,)| at))
+/// The due instants watches last looked at, by job.
+pub async fn watched(tx: &mut Tx) -> Result<HashMap<String, DateTime<Utc>>, StorageError> {
+    let rows = fetch_all!(tx, (String, DateTime<Utc>), "SELECT job, due_at FROM watch");
+    Ok(rows.into_iter().collect())
 }
 
 /// Takes the right to look at a due instant. False: somebody looks at it, or at a later one, already.

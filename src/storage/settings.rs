@@ -29,7 +29,7 @@ impl Setting {
 /// Reads the settings that matter on this engine.
 pub async fn read(tx: &mut Tx) -> Result<Vec<Setting>, StorageError> {
     match tx {
-        Tx::Sqlite(_) => {
+        Tx::Sqlite(..) => {
             let (journal,) = fetch_one!(tx, (String,), "PRAGMA journal_mode");
             let (sync,) = fetch_one!(tx, (i64,), "PRAGMA synchronous");
             let (keys,) = fetch_one!(tx, (i64,), "PRAGMA foreign_keys");
@@ -60,7 +60,7 @@ pub async fn read(tx: &mut Tx) -> Result<Vec<Setting>, StorageError> {
 /// What a server's own clock says, the one place where it is asked; none: the database is on this machine.
 pub async fn server_clock(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageError> {
     match tx {
-        Tx::Sqlite(_) => Ok(None),
+        Tx::Sqlite(..) => Ok(None),
         Tx::Postgres(_) => {
             let (at,) = fetch_one!(tx, (DateTime<Utc>,), "SELECT clock_timestamp()");
             Ok(Some(at))
@@ -71,7 +71,7 @@ pub async fn server_clock(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageE
 /// The write-ahead log beside an embedded database; none on a server.
 pub async fn write_ahead_log(tx: &mut Tx) -> Result<Option<PathBuf>, StorageError> {
     match tx {
-        Tx::Sqlite(_) => {
+        Tx::Sqlite(..) => {
             let file = "SELECT file FROM pragma_database_list WHERE name = 'main'";
             let (file,) = fetch_one!(tx, (String,), file);
             Ok(Some(PathBuf::from(format!("{file}-wal"))))

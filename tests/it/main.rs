@@ -42,6 +42,7 @@ mod scenarios;
 mod simulated;
 #[path = "../simulation/mod.rs"]
 mod simulation;
+mod spreading;
 mod standing;
 mod starter;
 mod stripe;

@@ -1,12 +1,10 @@
-//! Pages as lists of printpdf operations. Positions are milli-points from the top left corner.
+//! Pages as PDF content: operators of ISO 32000-1, clauses 8 and 9. Positions are milli-points from the top left
+//! corner, and stay whole numbers up to the bytes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use printpdf::{
-    Codepoint, Color, FontId, LinePoint, Op, PaintMode, PdfFontHandle, Point, Polygon, PolygonRing,
-    Pt, Rect, Rgb, TextItem, WindingOrder, XObjectId, XObjectTransform,
-};
+use printpdf::FontId;
 use subsetter::GlyphRemapper;
 
 use super::fonts::{FontNumber, FontSet};
@@ -44,7 +42,8 @@ impl FontKey {
 
 /// All pages of a document and the fonts they use.
 pub struct Drawn {
-    pub pages: Vec<Vec<Op>>,
+    /// The content of each page, not packed.
+    pub pages: Vec<Vec<u8>>,
     pub fonts: BTreeMap<FontKey, UsedFont>,
     pub missing: BTreeSet<char>,
 }
@@ -65,19 +64,41 @@ struct State {
     fill: Option<Tint>,
 }
 
-#[expect(clippy::cast_precision_loss, clippy::float_arithmetic, reason = "printpdf takes floats")]
-pub fn pt(milli: i64) -> Pt {
-    Pt(milli as f32 / 1000.0)
+/// Milli-points as points.
+#[expect(clippy::cast_precision_loss, clippy::float_arithmetic, reason = "lopdf takes floats")]
+pub fn points(milli: i64) -> f32 {
+    milli as f32 / 1000.0
 }
 
-#[expect(clippy::float_arithmetic, reason = "printpdf takes floats")]
-fn channel(value: u8) -> f32 {
-    f32::from(value) / 255.0
+/// Writes a number of thousandths as a decimal: 12345 is `12.345`, 12000 is `12`.
+fn number(out: &mut Vec<u8>, milli: i64) {
+    if milli < 0 {
+        out.push(b'-');
+    }
+    let (mut whole, mut fraction) = (milli.unsigned_abs() / 1000, milli.unsigned_abs() % 1000);
+    let mut digits = [0_u8; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = digit(whole);
+        whole /= 10;
+        if whole == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[first..]);
+    if fraction > 0 {
+        out.push(b'.');
+        while fraction > 0 {
+            out.push(digit(fraction / 100));
+            fraction = fraction % 100 * 10;
+        }
+    }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "printpdf takes floats; far below 2^24")]
-const fn thousandths(value: i32) -> f32 {
-    value as f32
+#[expect(clippy::cast_possible_truncation, reason = "below ten")]
+const fn digit(value: u64) -> u8 {
+    b'0' + (value % 10) as u8
 }
 
 impl<'a> Canvas<'a> {
@@ -90,7 +111,7 @@ impl<'a> Canvas<'a> {
     /// Starts a page and draws on it from now on.
     pub fn start_page(&mut self) {
         self.page = self.drawn.pages.len();
-        self.drawn.pages.push(Vec::with_capacity(512));
+        self.drawn.pages.push(Vec::with_capacity(16 * 1024));
         self.state = State::default();
     }
 
@@ -100,72 +121,65 @@ impl<'a> Canvas<'a> {
         self.state = State::default();
     }
 
-    fn op(&mut self, op: Op) {
-        if let Some(page) = self.drawn.pages.get_mut(self.page) {
-            page.push(op);
+    /// The content of the page that is drawn on.
+    fn out(&mut self) -> &mut Vec<u8> {
+        if self.drawn.pages.is_empty() {
+            self.start_page();
         }
+        let last = self.drawn.pages.len() - 1;
+        &mut self.drawn.pages[self.page.min(last)]
+    }
+
+    /// Writes operands, each in thousandths, and their operator.
+    fn op(&mut self, operands: &[i64], operator: &str) {
+        let out = self.out();
+        for operand in operands {
+            number(out, *operand);
+            out.push(b' ');
+        }
+        out.extend_from_slice(operator.as_bytes());
+        out.push(b'\n');
     }
 
     fn fill(&mut self, tint: Tint) {
         if self.state.fill != Some(tint) {
             self.state.fill = Some(tint);
-            let [r, g, b] = tint.map(channel);
-            let col = Color::Rgb(Rgb { r, g, b, icc_profile: None });
-            self.op(Op::SetFillColor { col });
+            let [r, g, b] = tint.map(|channel| (i64::from(channel) * 1000 + 127) / 255);
+            self.op(&[r, g, b], "rg");
         }
-    }
-
-    fn point(&self, x: i64, y: i64) -> Point {
-        Point { x: pt(x), y: pt(self.height - y) }
     }
 
     /// A filled rectangle; `y` is its upper edge.
     pub fn rectangle(&mut self, [x, y, width, height]: [i64; 4], tint: Tint) {
         self.fill(tint);
-        let rectangle = Rect {
-            x: pt(x),
-            y: pt(self.height - y - height),
-            width: pt(width),
-            height: pt(height),
-            mode: Some(PaintMode::Fill),
-            winding_order: None,
-        };
-        self.op(Op::DrawRectangle { rectangle });
+        self.op(&[x, self.height - y - height, width, height], "re");
+        self.op(&[], "f");
     }
 
     /// A filled rectangle with round corners.
     pub fn rounded(&mut self, [x, y, width, height]: [i64; 4], radius: i64, tint: Tint) {
         self.fill(tint);
         // A quarter circle as a Bézier curve: its handles are 0.5523 of the radius.
-        let handle = radius - radius * 5_523 / 10_000;
+        let near = radius - radius * 5_523 / 10_000;
         let (right, bottom) = (x + width, y + height);
-        let corner = |from: (i64, i64), a: (i64, i64), b: (i64, i64), to: (i64, i64)| {
-            [(from, false), (a, true), (b, true), (to, false)]
-        };
-        let (near, far) = (handle, radius);
         let corners = [
-            corner((x, y + far), (x, y + near), (x + near, y), (x + far, y)),
-            corner((right - far, y), (right - near, y), (right, y + near), (right, y + far)),
-            corner(
-                (right, bottom - far),
+            [(x, y + radius), (x, y + near), (x + near, y), (x + radius, y)],
+            [(right - radius, y), (right - near, y), (right, y + near), (right, y + radius)],
+            [
+                (right, bottom - radius),
                 (right, bottom - near),
                 (right - near, bottom),
-                (right - far, bottom),
-            ),
-            corner((x + far, bottom), (x + near, bottom), (x, bottom - near), (x, bottom - far)),
+                (right - radius, bottom),
+            ],
+            [(x + radius, bottom), (x + near, bottom), (x, bottom - near), (x, bottom - radius)],
         ];
-        let points = corners
-            .iter()
-            .flatten()
-            .map(|&((x, y), bezier)| LinePoint { p: self.point(x, y), bezier })
-            .collect();
-        self.op(Op::DrawPolygon {
-            polygon: Polygon {
-                rings: vec![PolygonRing { points }],
-                mode: PaintMode::Fill,
-                winding_order: WindingOrder::NonZero,
-            },
-        });
+        for (index, [from, one, two, to]) in corners.into_iter().enumerate() {
+            let up = |(x, y): (i64, i64)| [x, self.height - y];
+            let ([fx, fy], [ax, ay], [bx, by], [tx, ty]) = (up(from), up(one), up(two), up(to));
+            self.op(&[fx, fy], if index == 0 { "m" } else { "l" });
+            self.op(&[ax, ay, bx, by, tx, ty], "c");
+        }
+        self.op(&[], "h f");
     }
 
     /// A thin line from left to right.
@@ -175,15 +189,9 @@ impl<'a> Canvas<'a> {
 
     /// An image; `y` is its upper edge.
     pub fn image(&mut self, id: &str, [x, y, width, height]: [i64; 4]) {
-        let transform = XObjectTransform {
-            translate_x: Some(pt(x)),
-            translate_y: Some(pt(self.height - y - height)),
-            scale_x: Some(pt(width).0),
-            scale_y: Some(pt(height).0),
-            no_auto_scale: true,
-            ..XObjectTransform::default()
-        };
-        self.op(Op::UseXobject { id: XObjectId(id.to_owned()), transform });
+        self.op(&[], "q");
+        self.op(&[width, 0, 0, height, x, self.height - y - height], "cm");
+        self.out().extend_from_slice(format!("/{id} Do\nQ\n").as_bytes());
     }
 
     /// A line of text, its baseline at `y`, at a size in milli-points.
@@ -193,38 +201,34 @@ impl<'a> Canvas<'a> {
             return;
         }
         self.fill(tint);
-        let pos = self.point(x, y);
-        self.op(Op::StartTextSection);
-        self.op(Op::SetTextCursor { pos });
-        let mut items = Items::default();
+        self.op(&[], "BT");
+        self.op(&[x, self.height - y], "Td");
+        let mut shown = Shown::default();
         let mut rise = 0;
         for glyph in &run.glyphs {
             let key = self.key(glyph);
             if self.state.font != Some((key, size)) {
-                self.show(&mut items);
+                shown.end(self.out());
                 self.state.font = Some((key, size));
-                let font = PdfFontHandle::External(key.id());
-                self.op(Op::SetFont { font, size: pt(size) });
+                self.out().extend_from_slice(format!("/{} ", key.id().0).as_bytes());
+                self.op(&[size], "Tf");
             }
             if glyph.dy != rise {
-                self.show(&mut items);
+                shown.end(self.out());
                 rise = glyph.dy;
-                self.op(Op::SetLineOffset { multiplier: pt(i64::from(rise) * size / 1000).0 });
+                self.op(&[i64::from(rise) * size / 1000], "Ts");
             }
-            self.add(&mut items, key, glyph);
+            let code = self.note(key, glyph);
+            let out = self.out();
+            shown.move_left(out, -glyph.dx);
+            shown.code(out, code);
+            shown.move_left(out, glyph.dx - glyph.kern);
         }
-        self.show(&mut items);
+        shown.end(self.out());
         if rise != 0 {
-            self.op(Op::SetLineOffset { multiplier: 0.0 });
+            self.op(&[0], "Ts");
         }
-        self.op(Op::EndTextSection);
-    }
-
-    fn show(&mut self, items: &mut Items) {
-        let items = std::mem::take(items).done();
-        if !items.is_empty() {
-            self.op(Op::ShowText { items });
-        }
+        self.op(&[], "ET");
     }
 
     fn key(&self, glyph: &Glyph) -> FontKey {
@@ -235,7 +239,8 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    fn add(&mut self, items: &mut Items, key: FontKey, glyph: &Glyph) {
+    /// Notes that the document uses a glyph, and what it stands for; gives its code.
+    fn note(&mut self, key: FontKey, glyph: &Glyph) -> u16 {
         let used = self.drawn.fonts.entry(key).or_default();
         let shared = self.set.font(key.font).shared.as_ref().filter(|_| key.shared);
         let code = match shared {
@@ -243,11 +248,8 @@ impl<'a> Canvas<'a> {
             None => used.glyphs.remap(glyph.id),
         };
         used.widths.insert(code, glyph.width);
-        items.offset(-glyph.dx);
         match &glyph.stands {
-            Stands::One(c) if *used.codes.entry(u32::from(*c)).or_insert(code) == code => {
-                items.text.push(*c);
-            }
+            Stands::One(c) if *used.codes.entry(u32::from(*c)).or_insert(code) == code => {}
             other => {
                 let text = match other {
                     Stands::One(c) => c.to_string().into_boxed_str(),
@@ -259,39 +261,81 @@ impl<'a> Canvas<'a> {
                 if known.is_empty() {
                     *known = text;
                 }
-                items.flush();
-                let glyph = Codepoint::with_cid(code, 0.0, known.to_string());
-                items.done.push(TextItem::GlyphIds(vec![glyph]));
             }
         }
-        items.offset(glyph.dx - glyph.kern);
+        code
     }
 }
 
-/// Text items under construction.
+/// Text that is being shown: codes of two bytes, and moves of the pen between them.
 #[derive(Default)]
-struct Items {
-    done: Vec<TextItem>,
-    text: String,
+struct Shown {
+    open: bool,
+    in_codes: bool,
 }
 
-impl Items {
+impl Shown {
+    fn code(&mut self, out: &mut Vec<u8>, code: u16) {
+        const HEX: &[u8; 16] = b"0123456789ABCDEF";
+        if !self.open {
+            out.push(b'[');
+            self.open = true;
+        }
+        if !self.in_codes {
+            out.push(b'<');
+            self.in_codes = true;
+        }
+        for shift in [12, 8, 4, 0] {
+            out.push(HEX[usize::from(code >> shift & 0xF)]);
+        }
+    }
+
     /// Moves the pen left by thousandths of an em, as PDF counts them.
-    fn offset(&mut self, left: i32) {
-        if left != 0 {
-            self.flush();
-            self.done.push(TextItem::Offset(thousandths(left)));
+    fn move_left(&mut self, out: &mut Vec<u8>, left: i32) {
+        if left == 0 {
+            return;
+        }
+        if !self.open {
+            out.push(b'[');
+            self.open = true;
+        }
+        self.end_codes(out);
+        number(out, i64::from(left) * 1000);
+        out.push(b' ');
+    }
+
+    fn end_codes(&mut self, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.in_codes) {
+            out.push(b'>');
         }
     }
 
-    fn flush(&mut self) {
-        if !self.text.is_empty() {
-            self.done.push(TextItem::Text(std::mem::take(&mut self.text)));
+    fn end(&mut self, out: &mut Vec<u8>) {
+        self.end_codes(out);
+        if std::mem::take(&mut self.open) {
+            out.extend_from_slice(b"] TJ\n");
         }
     }
+}
 
-    fn done(mut self) -> Vec<TextItem> {
-        self.flush();
-        self.done
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn numbers_are_exact_and_short() {
+        for (milli, text) in [
+            (0, "0"),
+            (1, "0.001"),
+            (-20, "-0.02"),
+            (12_000, "12"),
+            (595_276, "595.276"),
+            (-1_500, "-1.5"),
+            (i64::MIN, "-9223372036854775.808"),
+        ] {
+            let mut out = Vec::new();
+            number(&mut out, milli);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
     }
 }

@@ -79,7 +79,9 @@ pub struct Measures {
 pub struct Shared {
     codes: Vec<u16>,
     /// The character each code stands for.
-    stands: BTreeMap<u16, char>,
+    pub stands: BTreeMap<u16, char>,
+    /// Width of each code, in thousandths of an em.
+    pub widths: BTreeMap<u16, u16>,
     /// The same, packed as PDF wants it.
     pub to_unicode: Stream,
     /// The packed font program.
@@ -96,6 +98,13 @@ impl Shared {
     pub fn agrees(&self, codes: &BTreeMap<u32, u16>) -> bool {
         codes.iter().all(|(c, code)| self.stands.get(code).map(|c| u32::from(*c)) == Some(*c))
     }
+}
+
+/// The width of a glyph in thousandths of an em, as the font declares it.
+pub fn width(face: &ttf_parser::Face<'_>, glyph: GlyphId) -> u16 {
+    let upem = u64::from(face.units_per_em().max(1));
+    let units = u64::from(face.glyph_hor_advance(glyph).unwrap_or(0));
+    u16::try_from((units * 1000 + upem / 2) / upem).unwrap_or(u16::MAX)
 }
 
 /// A font face that stays parsed, with the plan to shape Latin text.
@@ -138,7 +147,7 @@ impl Font {
         let mut font = Self::parse(name, hints::unhinted(data)).ok_or_else(broken)?;
         let face = Face::from_slice(data, 0).ok_or_else(broken)?;
         let mut remapper = GlyphRemapper::new();
-        let mut stands = BTreeMap::new();
+        let (mut stands, mut widths) = (BTreeMap::new(), BTreeMap::new());
         let mut codes = vec![0; usize::from(face.number_of_glyphs())];
         for c in REPERTOIRE.into_iter().flatten().filter_map(char::from_u32) {
             if let Some(GlyphId(glyph)) = face.glyph_index(c)
@@ -146,6 +155,7 @@ impl Font {
             {
                 *code = remapper.remap(glyph);
                 stands.entry(*code).or_insert(c);
+                widths.insert(*code, width(&face, GlyphId(glyph)));
             }
         }
         let program =
@@ -154,7 +164,7 @@ impl Font {
         let map = ToUnicodeCMap { mappings: mappings.collect() }.to_cmap_string(name);
         let mut to_unicode = Stream::new(Dictionary::new(), map.into_bytes());
         pack(&mut to_unicode, 9)?;
-        font.shared = Some(Shared { codes, stands, to_unicode, program });
+        font.shared = Some(Shared { codes, stands, widths, to_unicode, program });
         let latin = ShapePlan::new(&face, Direction::LeftToRight, Some(script::LATIN), None, &[]);
         font.shaper = Some(Shaper { face, latin });
         Ok(font)

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 
 use crate::domain::document::Document;
 use crate::domain::invoice::InvoiceDocument;
+use assemble::Frame;
 use cover::Cover;
 use flow::Flow;
 use fonts::FontSet;
@@ -137,6 +138,8 @@ impl Draws for Renderer {
 
 /// Renders documents. Made once for a batch; many threads can use it.
 pub struct Renderer {
+    /// What documents in the shared fonts have in common.
+    frame: Frame,
     shaping: Shaping,
     logo: Option<Logo>,
     accent: [u8; 3],
@@ -149,9 +152,12 @@ impl Renderer {
     /// # Errors
     /// A configured font or the logo cannot be used.
     pub fn new(style: &DocumentStyle) -> Result<Self, PdfError> {
+        let fonts = FontSet::new(&style.extra_fonts, style.system_fonts)?;
+        let logo = style.logo_png.as_deref().map(Logo::decode).transpose()?;
         Ok(Self {
-            shaping: Shaping::new(FontSet::new(&style.extra_fonts, style.system_fonts)?),
-            logo: style.logo_png.as_deref().map(Logo::decode).transpose()?,
+            frame: Frame::shared(&fonts, logo.as_ref(), style.paper)?,
+            shaping: Shaping::new(fonts),
+            logo,
             accent: style.accent,
             paper: style.paper,
         })
@@ -191,6 +197,7 @@ impl Renderer {
         head::draw(&mut flow, self.logo.as_ref());
         body(&mut flow);
         let drawn = flow.finish();
-        assemble::assemble(drawn, &self.shaping.fonts, self.logo.as_ref(), self.paper, cover)
+        let parts = (&self.shaping.fonts, self.logo.as_ref(), self.paper);
+        assemble::assemble(drawn, &self.frame, parts, cover)
     }
 }

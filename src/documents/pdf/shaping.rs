@@ -8,7 +8,7 @@ use rustybuzz::ttf_parser::GlyphId;
 use rustybuzz::{BufferClusterLevel, Direction, Face, GlyphBuffer, UnicodeBuffer, script};
 use unicode_bidi::ParagraphBidiInfo;
 
-use super::fonts::{FontNumber, FontSet, Weight};
+use super::fonts::{self, FontNumber, FontSet, Weight};
 
 /// What is drawn for a character that no font has.
 const REPLACEMENT: char = '\u{FFFD}';
@@ -232,9 +232,7 @@ fn collect(run: &mut Run, face: &Face<'_>, shaped: &GlyphBuffer, font: FontNumbe
 }
 
 fn push(run: &mut Run, face: &Face<'_>, mut glyph: Glyph) {
-    let upem = u64::from(face.units_per_em().unsigned_abs().max(1));
-    let units = u64::from(face.glyph_hor_advance(GlyphId(glyph.id)).unwrap_or(0));
-    glyph.width = u16::try_from((units * 1000 + upem / 2) / upem).unwrap_or(u16::MAX);
+    glyph.width = fonts::width(face, GlyphId(glyph.id));
     run.width += i64::from(glyph.width) + i64::from(glyph.kern);
     run.glyphs.push(glyph);
 }
