@@ -18,7 +18,7 @@ use crate::storage::{StorageError, cycles, organizations, runs};
 /// How often a lease is renewed while its step is at work: so many times before it would be over.
 const SIGNS_OF_LIFE: u32 = 3;
 /// Most steps that are done together.
-pub(super) const TOGETHER: usize = 256;
+const TOGETHER: usize = 256;
 /// Whole transactions tried again at once when the database was busy.
 const IMMEDIATE_RETRIES: u32 = 5;
 

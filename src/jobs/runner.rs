@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::StepKind;
-use super::perform::{TOGETHER, groups, perform};
+use super::perform::{groups, perform};
 use super::plan::{self, DueGroup};
 use super::report::{self, Held, Report};
 use crate::app::{App, random_id};
@@ -23,7 +23,7 @@ use crate::storage::{Tx, meta, migrations, runs, steps};
 const SHORTEST_SLEEP: std::time::Duration = std::time::Duration::from_secs(1);
 /// Steps with effects that are claimed together where nobody outside is waited for: one group is written to disk
 /// while another is computed.
-const LOCAL_EFFECTS: i64 = 2 * TOGETHER as i64;
+const LOCAL_EFFECTS: i64 = 512;
 /// Rounds of planning in one tick: far more than months anyone can miss.
 const MAX_ROUNDS: u32 = 10_000;
 

@@ -96,7 +96,6 @@ fn number(out: &mut Vec<u8>, milli: i64) {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "below ten")]
 const fn digit(value: u64) -> u8 {
     b'0' + (value % 10) as u8
 }

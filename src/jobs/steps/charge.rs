@@ -283,13 +283,11 @@ async fn settle(app: &App, answers: &[(Attempt<'_>, ChargeOutcome)], ends: &mut 
                 ends[attempt.place] = end;
             }
         }
-        Err(error) if answers.len() == 1 => {
-            for (attempt, _) in answers {
+        Err(error) => {
+            if let [(attempt, _)] = answers {
                 ends[attempt.place] = Err(error);
-                break;
+                return;
             }
-        }
-        Err(_) => {
             for answer in answers {
                 let settled = settle_together(app, std::slice::from_ref(answer)).await;
                 ends[answer.0.place] = settled.and_then(|ends| ends.into_iter().collect());
