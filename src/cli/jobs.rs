@@ -107,7 +107,7 @@ async fn due(app: &App, output: &Output) -> Result<Outcome> {
         .iter()
         .map(|group| {
             json!({"job": group.job, "cycle": (!group.cycle.is_empty()).then_some(&group.cycle),
-                "due_at": instant(group.due_at), "organizations": group.organizations.len(),
+                "due_at": instant(group.due_at), "organizations": group.organizations,
                 "files": group.files, "waits_for_catch_up": group.waits_for_catch_up,
                 "waits_for_feeds": feeds_json(&group.waits_for_feeds)})
         })
@@ -131,7 +131,7 @@ async fn due(app: &App, output: &Output) -> Result<Outcome> {
                     group.job.clone(),
                     group.cycle.clone(),
                     instant(group.due_at),
-                    (group.organizations.len() + group.files.len()).to_string(),
+                    (group.organizations + group.files.len()).to_string(),
                     waits.or(feeds).unwrap_or_default(),
                 ]
             })

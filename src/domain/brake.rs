@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use sha2::{Digest as _, Sha256};
+
 use super::ids;
 use super::money::{Currency, Money};
 
@@ -50,38 +52,95 @@ impl Sum {
 /// Large invoices that are named one by one.
 const NAMED: usize = 5;
 
-/// Why a run's invoices must wait; none: they may be numbered. The same organizations are compared: those of the
-/// run whose month is closed, with what the same ones were billed the month before, currency by currency. Where
-/// nobody was billed before there is nothing to compare.
-#[must_use]
-pub fn decide(limits: &Limits, lines: &[Line]) -> Option<String> {
-    let mut reasons = all_moved(limits, lines.iter());
-    // Those that join a run later are not hidden behind the many that were issued before.
-    if reasons.is_empty() && lines.iter().any(|line| !line.draft && line.now.is_some()) {
-        reasons = all_moved(limits, lines.iter().filter(|line| line.draft));
-    }
-    reasons.extend(above_cap(limits, lines));
-    (!reasons.is_empty()).then(|| reasons.join("; "))
+/// A look at the lines of a run, one after the other: it takes no more memory for many than for few.
+#[derive(Debug, Clone)]
+pub struct Look<'a> {
+    limits: &'a Limits,
+    /// Drafts whose last month is a draft as well.
+    stuck: u64,
+    /// Is one of them numbered already?
+    some_issued: bool,
+    all: Sums,
+    drafts: Sums,
+    above_cap: AboveCap,
+    figures: Sha256,
 }
 
-/// Must the look wait? Last month's invoices are drafts themselves, held or on their way: a mistake that both months
-/// have would not show. A few that are stuck stop nobody else, and are compared with nothing.
-#[must_use]
-pub fn waits(limits: &Limits, lines: &[Line]) -> bool {
-    let stuck = lines.iter().filter(|line| line.draft && line.before_is_draft).count();
-    limits.total_percent > 0 && u64::try_from(stuck).is_ok_and(|n| n > limits.organizations.into())
-}
+/// This month and last, by currency.
+type Sums = BTreeMap<Currency, (Sum, Sum)>;
 
-fn all_moved<'a>(limits: &Limits, lines: impl Iterator<Item = &'a Line>) -> Vec<String> {
-    let mut sums: BTreeMap<Currency, (Sum, Sum)> = BTreeMap::new();
-    for line in lines.filter(|line| !line.before_is_draft) {
-        if let Some(now) = line.now {
-            sums.entry(now.currency()).or_default().0.add(now);
-        }
-        if let Some(before) = line.before {
-            sums.entry(before.currency()).or_default().1.add(before);
+impl<'a> Look<'a> {
+    /// Nothing was looked at yet.
+    #[must_use]
+    pub fn new(limits: &'a Limits) -> Self {
+        Self {
+            limits,
+            stuck: 0,
+            some_issued: false,
+            all: Sums::new(),
+            drafts: Sums::new(),
+            above_cap: AboveCap::default(),
+            figures: Sha256::new_with_prefix("monthend-brake-1\n"),
         }
     }
+
+    /// The next organization, in order.
+    pub fn take(&mut self, line: &Line) {
+        self.stuck += u64::from(line.draft && line.before_is_draft);
+        self.some_issued |= !line.draft && line.now.is_some();
+        if !line.before_is_draft {
+            add(&mut self.all, line);
+            if line.draft {
+                add(&mut self.drafts, line);
+            }
+        }
+        if line.draft {
+            self.above_cap.take(self.limits, line);
+        }
+        let money = |money: Option<Money>| money.map_or("-".to_owned(), |money| money.to_string());
+        let (now, before) = (money(line.now), money(line.before));
+        let text = format!("{} {now} {} {before}\n", line.organization, line.draft);
+        self.figures.update(text.as_bytes());
+    }
+
+    /// Why the invoices must wait; none: they may be numbered. The same organizations are compared: those of the run
+    /// whose month is closed, with what the same ones were billed the month before, currency by currency. Where nobody
+    /// was billed before there is nothing to compare.
+    #[must_use]
+    pub fn decide(&self) -> Option<String> {
+        let mut reasons = all_moved(self.limits, &self.all);
+        // Those that join a run later are not hidden behind the many that were issued before.
+        if reasons.is_empty() && self.some_issued {
+            reasons = all_moved(self.limits, &self.drafts);
+        }
+        reasons.extend(self.above_cap.told());
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+
+    /// Must the look wait? Last month's invoices are drafts themselves, held or on their way: a mistake that both
+    /// months have would not show. A few that are stuck stop nobody else, and are compared with nothing.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.limits.total_percent > 0 && self.stuck > self.limits.organizations.into()
+    }
+
+    /// Names exactly these figures: a confirmation of them is for no others.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        ids::hex(&self.figures.clone().finalize().into())
+    }
+}
+
+fn add(sums: &mut Sums, line: &Line) {
+    if let Some(now) = line.now {
+        sums.entry(now.currency()).or_default().0.add(now);
+    }
+    if let Some(before) = line.before {
+        sums.entry(before.currency()).or_default().1.add(before);
+    }
+}
+
+fn all_moved(limits: &Limits, sums: &Sums) -> Vec<String> {
     sums.iter()
         .filter_map(|(currency, (now, before))| moved(limits, *currency, *now, *before))
         .collect()
@@ -134,50 +193,64 @@ fn amount(minor: i128, currency: Currency) -> String {
     }
 }
 
-fn above_cap(limits: &Limits, lines: &[Line]) -> Option<String> {
-    let mut above: Vec<(&str, Money, Money)> = lines
-        .iter()
-        .filter(|line| line.draft)
-        .filter_map(|line| {
-            let now = line.now?;
-            let cap = *limits.invoice_cap.get(&now.currency())?;
-            let cap = Money::from_minor(cap, now.currency());
-            (now.minor() > cap.minor()).then_some((line.organization.as_str(), now, cap))
-        })
-        .collect();
-    above.sort_by_key(|(organization, now, _)| (std::cmp::Reverse(now.minor()), *organization));
-    if above.is_empty() {
-        return None;
-    }
-    let mut text = String::new();
-    for (organization, now, cap) in above.iter().take(NAMED) {
-        let comma = if text.is_empty() { "" } else { ", " };
-        let _ = write!(
-            text,
-            "{comma}the invoice of {organization} for {now} is above the cap of {cap}"
-        );
-    }
-    if let more @ 1.. = above.len().saturating_sub(NAMED) {
-        let _ = write!(text, ", and so are {more} more");
-    }
-    Some(text)
+/// Invoices above the cap: the largest of them, and how many there are.
+#[derive(Debug, Clone, Default)]
+struct AboveCap {
+    largest: Vec<(String, Money, Money)>,
+    count: usize,
 }
 
-/// Names exactly these figures: a confirmation of them is for no others.
-#[must_use]
-pub fn fingerprint(lines: &[Line]) -> String {
-    let mut text = String::from("monthend-brake-1\n");
-    for line in lines {
-        let money = |money: Option<Money>| money.map_or("-".to_owned(), |money| money.to_string());
-        let (now, before) = (money(line.now), money(line.before));
-        let _ = writeln!(text, "{} {now} {} {before}", line.organization, line.draft);
+impl AboveCap {
+    fn take(&mut self, limits: &Limits, line: &Line) {
+        let Some(now) = line.now else { return };
+        let Some(cap) = limits.invoice_cap.get(&now.currency()) else { return };
+        let cap = Money::from_minor(*cap, now.currency());
+        if now.minor() > cap.minor() {
+            self.count += 1;
+            self.largest.push((line.organization.clone(), now, cap));
+            self.largest
+                .sort_by(|(a, one, _), (b, other, _)| (other.minor(), a).cmp(&(one.minor(), b)));
+            self.largest.truncate(NAMED);
+        }
     }
-    ids::sha256_hex(text.as_bytes())
+
+    fn told(&self) -> Option<String> {
+        let mut text = String::new();
+        for (organization, now, cap) in &self.largest {
+            let comma = if text.is_empty() { "" } else { ", " };
+            let _ = write!(
+                text,
+                "{comma}the invoice of {organization} for {now} is above the cap of {cap}"
+            );
+        }
+        if let more @ 1.. = self.count.saturating_sub(NAMED) {
+            let _ = write!(text, ", and so are {more} more");
+        }
+        (!text.is_empty()).then_some(text)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn look<'a>(limits: &'a Limits, lines: &[Line]) -> Look<'a> {
+        let mut look = Look::new(limits);
+        lines.iter().for_each(|line| look.take(line));
+        look
+    }
+
+    fn decide(limits: &Limits, lines: &[Line]) -> Option<String> {
+        look(limits, lines).decide()
+    }
+
+    fn waits(limits: &Limits, lines: &[Line]) -> bool {
+        look(limits, lines).waits()
+    }
+
+    fn fingerprint(lines: &[Line]) -> String {
+        look(&limits(), lines).fingerprint()
+    }
 
     fn limits() -> Limits {
         Limits { total_percent: 50, organizations: 20, invoice_cap: BTreeMap::new() }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::StepKind;
 use super::perform::{groups, perform};
-use super::plan::{self, DueGroup};
+use super::plan::{self, DueGroup, Question};
 use super::report::{self, Held, Report};
 use crate::app::{App, random_id};
 use crate::files::{sweep_temporaries, sweep_temporaries_in};
@@ -83,8 +83,9 @@ impl Runner {
         self.tidy().await?;
         let mut touched = BTreeSet::new();
         let mut held = Vec::new();
+        let question = Question { confirmed, ..Question::default() };
         for _ in 0..MAX_ROUNDS {
-            let groups = plan::due(&self.app, confirmed).await?;
+            let groups = plan::due(&self.app, &question).await?;
             held = groups.iter().filter_map(held_of).collect();
             let planned = self.plan_oldest(&groups, "schedule").await?;
             let worked = self.work(None, &mut touched).await?;
@@ -356,9 +357,9 @@ pub(super) fn held_of(group: &DueGroup) -> Option<Held> {
         job: group.job.clone(),
         cycle: group.cycle.clone(),
         due_at: group.due_at,
-        organizations: group.organizations.len(),
+        organizations: group.organizations,
         missed: group.waits_for_catch_up.unwrap_or_default(),
         feeds: group.waits_for_feeds.clone(),
-        names: group.organizations.clone(),
+        names: group.names.clone(),
     })
 }

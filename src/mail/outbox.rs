@@ -111,6 +111,7 @@ fn file_stem(key: &str) -> String {
         return key.to_owned();
     }
     let readable: String = key.chars().take(40).map(|c| if plain(c) { c } else { '_' }).collect();
+    let readable = if readable.is_empty() { "mail" } else { readable.as_str() };
     format!("{readable}.{}", &ids::sha256_hex(key.as_bytes())[..24])
 }
 

@@ -7,7 +7,7 @@ use super::catalogs::History;
 use super::clocks::ClockCheck;
 use crate::app::{App, Options};
 use crate::config::Mode;
-use crate::jobs::plan::CLOCK_SLACK;
+use crate::jobs::plan::{self, CLOCK_SLACK, Question};
 use crate::storage::{Db, StorageError, Tx, cycles, meta, rights, settings, steps};
 
 /// From here on the write-ahead log of an embedded database is a trouble (F29).
@@ -81,7 +81,7 @@ async fn held(app: &App) -> Result<String> {
         .into_iter()
         .map(|look| format!("run {}: {}", look.run_id, look.error.unwrap_or_default()))
         .collect();
-    if let Ok(groups) = crate::jobs::plan::due(app, None).await {
+    if let Ok(groups) = plan::due(app, &Question::default()).await {
         let silent = groups.iter().filter(|group| !group.waits_for_feeds.is_empty());
         waits.extend(
             silent.flat_map(|group| group.waits_for_feeds.iter().map(super::feeds::Silent::told)),
@@ -221,13 +221,13 @@ fn folders(app: &App) -> Result<String> {
 async fn due(app: &App) -> Result<String> {
     let mut tx = app.db.read().await?;
     let now = app.clock.now();
-    let due = cycles::due(&mut tx, now).await?;
+    let due = cycles::count_due(&mut tx, now).await?;
     let next = cycles::next_due(&mut tx, now).await?;
     let next = next.map_or_else(
         || "no other is open".to_owned(),
         |at| format!("the next becomes due at {}", at.to_rfc3339()),
     );
-    Ok(format!("{} cycles are due now; {next}", due.len()))
+    Ok(format!("{due} cycles are due now; {next}"))
 }
 
 async fn parked(app: &App) -> Result<String> {

@@ -1,6 +1,6 @@
 //! Feeds of usage that look incomplete: nobody they serve is closed on a silence that is not theirs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
@@ -51,12 +51,20 @@ pub struct Held {
 }
 
 impl Held {
-    /// The silent feeds that serve an organization.
-    fn of(&self, organization: &str) -> Vec<usize> {
+    /// The silent feeds that serve an organization, by their places.
+    #[must_use]
+    pub fn of(&self, organization: &str) -> Vec<usize> {
         let serves = |at: &usize| {
             self.by_source.get(*at).is_some_and(|(_, served)| served.contains(organization))
         };
         (0..self.by_source.len()).filter(serves).collect()
+    }
+
+    /// The feeds at some places.
+    #[must_use]
+    pub fn named(&self, places: &[usize]) -> Vec<Silent> {
+        let silent = |at: &usize| self.by_source.get(*at).map(|(silent, _)| silent.clone());
+        places.iter().filter_map(silent).collect()
     }
 }
 
@@ -126,20 +134,4 @@ pub async fn confirm(
     audit::append(&mut tx, now, &app.actor, &command, reason).await?;
     tx.commit().await?;
     Ok(())
-}
-
-/// Groups organizations by the silent feeds they wait for; those that wait for none come first.
-#[must_use]
-pub fn sorted(held: &Held, organizations: Vec<String>) -> Vec<(Vec<Silent>, Vec<String>)> {
-    let mut groups: BTreeMap<Vec<usize>, Vec<String>> = BTreeMap::new();
-    for organization in organizations {
-        groups.entry(held.of(&organization)).or_default().push(organization);
-    }
-    let silent = |at: &usize| held.by_source.get(*at).map(|(silent, _)| silent.clone());
-    groups
-        .into_iter()
-        .map(|(waits_for, organizations)| {
-            (waits_for.iter().filter_map(silent).collect(), organizations)
-        })
-        .collect()
 }

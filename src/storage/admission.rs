@@ -1,8 +1,10 @@
 //! How organizations stand, read set-based, and what was last told of it.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
-use super::db::{execute, fetch_all, insert, on};
+use super::db::{execute, fetch_all, fetch_named, insert};
 use super::{StorageError, Tx, damaged, from_json, parsed};
 use crate::domain::admission::Reason;
 use crate::domain::credits::Credits;
@@ -115,29 +117,30 @@ macro_rules! figures {
     };
 }
 
+/// Organizations of a range that were told they are paused.
+pub async fn paused(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+) -> Result<BTreeSet<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT organization FROM admission WHERE organization BETWEEN $1 AND $2 AND reason IS NOT NULL",
+        first,
+        last
+    );
+    Ok(rows.into_iter().map(|(organization,)| organization).collect())
+}
+
 /// How organizations stand, in order of their ids for a range.
 pub async fn figures(tx: &mut Tx, who: Who<'_>) -> Result<Vec<Figures>, StorageError> {
-    let mut rows: Vec<Row> = Vec::new();
-    match who {
+    let rows = match who {
         Who::Range(first, last) => {
-            rows =
-                fetch_all!(tx, Row, figures!("o.id BETWEEN $1 AND $2 ORDER BY o.id"), first, last);
+            fetch_all!(tx, Row, figures!("o.id BETWEEN $1 AND $2 ORDER BY o.id"), first, last)
         }
-        Who::These(names) => {
-            for chunk in names.chunks(500) {
-                let some: Vec<Row> = on!(tx, connection => {
-                    let mut builder = sqlx::QueryBuilder::new(figures!("o.id IN ("));
-                    let mut list = builder.separated(", ");
-                    for name in chunk {
-                        list.push_bind(name.clone());
-                    }
-                    list.push_unseparated(")");
-                    builder.build_query_as().fetch_all(connection).await?
-                });
-                rows.extend(some);
-            }
-        }
-    }
+        Who::These(names) => fetch_named!(tx, Row, figures!("o.id"), " ORDER BY o.id", names),
+    };
     rows.into_iter().map(Row::into_domain).collect()
 }
 

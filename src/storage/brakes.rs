@@ -100,11 +100,13 @@ struct Row {
     credited_before: i64,
 }
 
-/// The closed organizations of a run, in order, with this cycle's invoice and the one of the cycle before.
+/// The first so many closed organizations of a run after one, in order, with this cycle's invoice and the one of the
+/// cycle before.
 pub async fn lines(
     tx: &mut Tx,
-    cycle: Cycle,
-    due_at: DateTime<Utc>,
+    (cycle, due_at): (Cycle, DateTime<Utc>),
+    after: &str,
+    at_most: i64,
 ) -> Result<Vec<Line>, StorageError> {
     let rows = fetch_all!(
         tx,
@@ -115,10 +117,13 @@ pub async fn lines(
          AND d.organization = p.organization AND d.subject_id = p.id) AS credited_before FROM billing_cycle c \
          LEFT JOIN invoice i ON i.organization = c.organization AND i.cycle = c.cycle \
          LEFT JOIN invoice p ON p.organization = c.organization AND p.cycle = $3 \
-         WHERE c.cycle = $1 AND c.due_at = $2 AND c.state = 'closed' ORDER BY c.organization",
+         WHERE c.cycle = $1 AND c.due_at = $2 AND c.state = 'closed' AND c.organization > $4 \
+         ORDER BY c.organization LIMIT $5",
         cycle.to_string(),
         due_at,
-        cycle.previous().to_string()
+        cycle.previous().to_string(),
+        after,
+        at_most
     );
     rows.into_iter().map(Row::into_domain).collect()
 }

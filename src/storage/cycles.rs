@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::db::{execute, fetch_all, fetch_named, fetch_optional, insert, on};
+use super::db::{execute, fetch_all, fetch_named, fetch_one, fetch_optional, insert, on};
 use super::{StorageError, Tx, by_organization, from_json, parsed, to_json};
 use crate::domain::close::OpenCycle;
 use crate::domain::credits::Credits;
@@ -42,6 +42,8 @@ pub struct Due {
     pub due_at: DateTime<Utc>,
     /// The organization's zone, as text.
     pub zone: String,
+    /// Does a close step of its own hold it?
+    pub alone: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -251,35 +253,58 @@ pub async fn in_range(
     }))
 }
 
-/// Cycles that are due and neither parked nor already planned as a single step, oldest first.
-pub async fn due(tx: &mut Tx, now: DateTime<Utc>) -> Result<Vec<Due>, StorageError> {
+/// Where a page of due cycles ended.
+pub type Place = (DateTime<Utc>, String);
+
+impl Due {
+    /// The place of this cycle in the order in which they are read.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        (self.due_at, self.organization.clone())
+    }
+}
+
+/// The first so many cycles after a place that are due, in the order of their instants and organizations; of one
+/// cycle and instant, or of all.
+pub async fn due(
+    tx: &mut Tx,
+    now: DateTime<Utc>,
+    of: Option<(&str, DateTime<Utc>)>,
+    after: Option<&Place>,
+    at_most: i64,
+) -> Result<Vec<Due>, StorageError> {
+    let (cycle, first, last) =
+        of.map_or(("", DateTime::UNIX_EPOCH, now), |(cycle, due_at)| (cycle, due_at, due_at));
+    let (instant, organization) =
+        after.map_or((first, ""), |(instant, organization)| (*instant, organization.as_str()));
     Ok(fetch_all!(
         tx,
         Due,
-        "SELECT c.organization, c.cycle, c.ends_at, c.due_at, o.zone FROM billing_cycle c \
-         JOIN organization o ON o.id = c.organization WHERE c.state = 'open' AND c.due_at <= $1 AND NOT EXISTS (SELECT 1 FROM step s \
-         WHERE s.organization = c.organization AND s.kind = 'close' \
-         AND s.state IN ('ready', 'leased', 'parked')) \
-         ORDER BY c.cycle, c.due_at, c.organization",
-        now
+        "SELECT c.organization, c.cycle, c.ends_at, c.due_at, o.zone, EXISTS (SELECT 1 FROM step s \
+         WHERE s.organization = c.organization AND s.kind = 'close' AND s.state IN ('ready', 'leased', 'parked')) \
+         AS alone FROM billing_cycle c JOIN organization o ON o.id = c.organization WHERE c.state = 'open' \
+         AND c.due_at BETWEEN $1 AND $2 AND ($3 = '' OR c.cycle = $3) AND (c.due_at, c.organization) > ($4, $5) \
+         ORDER BY c.due_at, c.organization LIMIT $6",
+        first,
+        last,
+        cycle,
+        instant,
+        organization,
+        at_most
     ))
 }
 
-/// Organizations whose cycle became due at an instant and is open, in order.
-pub async fn due_together(
-    tx: &mut Tx,
-    cycle: &str,
-    due_at: DateTime<Utc>,
-) -> Result<Vec<String>, StorageError> {
-    let rows = fetch_all!(
+/// How many cycles are due that no close step of their own holds.
+pub async fn count_due(tx: &mut Tx, now: DateTime<Utc>) -> Result<i64, StorageError> {
+    let (count,) = fetch_one!(
         tx,
-        (String,),
-        "SELECT organization FROM billing_cycle WHERE cycle = $1 AND due_at = $2 AND state = 'open' \
-         ORDER BY organization",
-        cycle,
-        due_at
+        (i64,),
+        "SELECT CAST(COUNT(*) AS BIGINT) FROM billing_cycle c WHERE c.state = 'open' AND c.due_at <= $1 \
+         AND NOT EXISTS (SELECT 1 FROM step s WHERE s.organization = c.organization AND s.kind = 'close' \
+         AND s.state IN ('ready', 'leased', 'parked'))",
+        now
     );
-    Ok(rows.into_iter().map(|(organization,)| organization).collect())
+    Ok(count)
 }
 
 /// Organizations that have a cycle, in a range, in order.

@@ -79,7 +79,8 @@ impl Db {
             .pragma("trusted_schema", "OFF")
             // REPLACE asks the triggers that refuse deletions only with this.
             .pragma("recursive_triggers", "ON")
-            .pragma("cache_size", "-65536")
+            // 16 MiB: a chunk's pages lie together, a larger cache made no close faster (F83).
+            .pragma("cache_size", "-16384")
             // A write-ahead log that a long reader made grow shrinks again once it starts over (F29).
             .pragma("journal_size_limit", "67108864")
             .optimize_on_close(false, None);
@@ -104,7 +105,7 @@ impl Db {
         let readers = SqlitePoolOptions::new().test_before_acquire(false);
         let readers = readers.max_connections(CONNECTIONS).connect_lazy_with(
             // Eight caches as large as the writer's would be most of what a process takes (F83).
-            options.pragma("cache_size", "-8192").read_only(true).create_if_missing(false),
+            options.pragma("cache_size", "-4096").read_only(true).create_if_missing(false),
         );
         Ok(Self::Sqlite { writer, doubtful, readers })
     }

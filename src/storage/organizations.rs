@@ -226,6 +226,22 @@ pub async fn ids_between(
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
+/// The first so many ids after one, in order.
+pub async fn ids_after(
+    tx: &mut Tx,
+    after: &str,
+    at_most: i64,
+) -> Result<Vec<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT id FROM organization WHERE id > $1 ORDER BY id LIMIT $2",
+        after,
+        at_most
+    );
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
 /// Ids of all organizations, in order.
 pub async fn ids(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
     let rows = fetch_all!(tx, (String,), "SELECT id FROM organization ORDER BY id");

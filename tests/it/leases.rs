@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use monthend::app::{App, open_database_for};
 use monthend::config;
 use monthend::jobs::StepKind;
-use monthend::jobs::plan;
+use monthend::jobs::plan::{self, Question};
 use monthend::jobs::rescue::rescue;
 use monthend::jobs::runner::Runner;
 use monthend::mail::{Composed, Handed, MailError, Mailer};
@@ -41,7 +41,7 @@ async fn one_organization(world: &World) {
 
 /// Plans the one step there is: the close.
 async fn plan_close(app: &App) {
-    let mut due = plan::due(app, None).await.unwrap();
+    let mut due = plan::due(app, &Question::default()).await.unwrap();
     due.retain(|group| group.job == "monthly_close");
     for group in due {
         plan::plan(app, &group, "test").await.unwrap();

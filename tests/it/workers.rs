@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::Duration;
 use monthend::app::App;
 use monthend::files::write_durably;
-use monthend::jobs::plan;
+use monthend::jobs::plan::{self, Question};
 use monthend::jobs::runner::Runner;
 use monthend::jobs::steps::StepError;
 use monthend::storage::StorageError;
@@ -86,7 +86,7 @@ both_engines!(two_processes_do_the_work_of_one, |world| {
 both_engines!(many_planners_make_one_run, |world| {
     many(&world, "ok").await;
     let app = world.app();
-    let mut due = plan::due(&app, None).await.unwrap();
+    let mut due = plan::due(&app, &Question::default()).await.unwrap();
     due.retain(|group| group.job == "monthly_close");
     assert_eq!(due.len(), 1);
     let mut planners = tokio::task::JoinSet::new();
@@ -119,7 +119,7 @@ async fn take_one(app: &App, owner: &str) -> Option<Step> {
 }
 
 async fn plan_all(app: &App) {
-    for group in plan::due(app, None).await.unwrap() {
+    for group in plan::due(app, &Question::default()).await.unwrap() {
         plan::plan(app, &group, "test").await.unwrap();
     }
 }

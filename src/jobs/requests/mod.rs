@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::jobs::StepKind;
 use crate::jobs::definition::Due;
-use crate::jobs::plan::{self, DueGroup, ORDINALS_PER_PLAN};
+use crate::jobs::plan::{self, DueGroup, ORDINALS_PER_PLAN, Only, Question};
 use crate::jobs::report::{Report, no_run};
 use crate::jobs::runner::{Runner, held_of};
 use crate::jobs::steps::{Range, chunk_step, subject_step};
@@ -77,6 +77,11 @@ async fn write_audit(app: &App, request: &Rerun<'_>, what: &str) -> Result<(), S
     Ok(())
 }
 
+/// What a person asks for: the named organizations, or all.
+fn question(request: &Rerun<'_>, confirmed: Option<u32>) -> Question {
+    Question { confirmed, only: Only::these(request.organizations) }
+}
+
 /// What is due of one job now, of the named organizations or all, and nothing else.
 async fn rerun_due(
     app: &Arc<App>,
@@ -85,16 +90,13 @@ async fn rerun_due(
 ) -> Result<Report, ServiceError> {
     let mut touched = std::collections::BTreeSet::new();
     let mut held = Vec::new();
-    for mut group in plan::due(app, None).await? {
+    for group in plan::due(app, &question(request, None)).await? {
         if group.job != request.job {
             continue;
         }
-        if !request.organizations.is_empty() {
-            group.organizations.retain(|id| request.organizations.contains(id));
-        }
         if let Some(waiting) = held_of(&group) {
             held.push(waiting);
-        } else if !group.organizations.is_empty() || !group.files.is_empty() {
+        } else {
             let cause = format!("{}: {}", app.actor, request.reason);
             touched.extend(plan::plan(app, &group, &cause).await?);
         }
@@ -113,18 +115,11 @@ async fn rerun_cycle(
 ) -> Result<Report, ServiceError> {
     refuse_unknown(app, request, cycle).await?;
     write_audit(app, request, &cycle.to_string()).await?;
-    let wanted = |organization: &String| {
-        request.organizations.is_empty() || request.organizations.contains(organization)
-    };
     let label = cycle.to_string();
     let (mut touched, mut held) = (std::collections::BTreeSet::new(), Vec::new());
     // Confirmed by the person who asks: any number of missed cycles, but only this one is closed.
-    for mut group in plan::due(app, Some(u32::MAX)).await? {
+    for group in plan::due(app, &question(request, Some(u32::MAX))).await? {
         if group.cycle == label && group.job == request.job {
-            group.organizations.retain(wanted);
-            if group.organizations.is_empty() {
-                continue;
-            }
             if let Some(waiting) = held_of(&group) {
                 held.push(waiting);
             } else {
@@ -356,7 +351,7 @@ fn keep_what_was_billed(terms: &mut CycleTerms, open: &OpenCycle) {
 /// # Errors
 /// The clock is behind, or the database fails.
 pub async fn due(app: &App) -> Result<Vec<DueGroup>, ServiceError> {
-    let mut groups = plan::due(app, None).await?;
+    let mut groups = plan::due(app, &Question::default()).await?;
     groups.retain(|group| !app.jobs.iter().any(|job| job.watch && job.name == group.job));
     Ok(groups)
 }

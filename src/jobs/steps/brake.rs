@@ -9,11 +9,10 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::{Range, StepError, chunk_step, cycle_of, run_of};
 use crate::app::App;
-use crate::domain::brake;
+use crate::domain::brake::Look;
 use crate::jobs::StepKind;
-use crate::jobs::plan::ORDINALS_PER_PLAN;
+use crate::jobs::plan::{Cutter, ORDINALS_PER_PLAN, PAGE};
 use crate::services::ServiceError;
-use crate::storage::runs::Run;
 use crate::storage::steps::{self, Step};
 use crate::storage::{Tx, brakes, invoices, runs};
 
@@ -33,8 +32,21 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         tx.commit().await?;
         return Ok(());
     }
-    let lines = brakes::lines(&mut tx, cycle_of(&run)?, run.due_at).await?;
-    if brake::waits(&limits, &lines) {
+    let job = app.job(&run.job).map_err(|error| StepError::Park(format!("{error:#}")))?;
+    let (mut look, mut drafts) = (Look::new(&limits), Cutter::new(job.chunk_organizations));
+    let mut after = String::new();
+    loop {
+        let page = brakes::lines(&mut tx, (cycle_of(&run)?, run.due_at), &after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.organization);
+        for line in page {
+            look.take(&line);
+            if line.draft {
+                drafts.take(line.organization);
+            }
+        }
+    }
+    if look.waits() {
         return Err(StepError::Retry {
             reason: "last month's invoices are not issued yet: there is nothing to compare this month's with; where \
                      they are held, look at that run first"
@@ -42,8 +54,8 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
             after: Some(LOOKS_AGAIN),
         });
     }
-    let figures = brake::fingerprint(&lines);
-    if let Some(reason) = brake::decide(&limits, &lines)
+    let figures = look.fingerprint();
+    if let Some(reason) = look.decide()
         && !brakes::is_confirmed(&mut tx, &run.id, &figures).await?
     {
         brakes::hold(&mut tx, &run.id, &figures, &reason, now).await?;
@@ -53,9 +65,13 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         tracing::warn!(reason, "held: nothing is numbered until a person confirms the figures");
         return Ok(());
     }
-    let drafts: Vec<&str> =
-        lines.iter().filter(|line| line.draft).map(|line| line.organization.as_str()).collect();
-    let issues = issue_steps(app, &run, step, &drafts, now)?;
+    let first = step.ordinal * ORDINALS_PER_PLAN;
+    let issues: Vec<Step> = (first..)
+        .zip(drafts.end())
+        .map(|(ordinal, range)| {
+            chunk_step(StepKind::Issue, &run.id, &range.as_range(), ordinal, now)
+        })
+        .collect();
     steps::add(&mut tx, &issues, now).await?;
     steps::finish(&mut tx, step, now).await?;
     tx.commit().await?;
@@ -65,28 +81,6 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
 /// How a held run goes on.
 fn way_out(run: &str) -> String {
     format!("if that is right: `monthend run confirm {run} --reason …`")
-}
-
-fn issue_steps(
-    app: &App,
-    run: &Run,
-    step: &Step,
-    drafts: &[&str],
-    now: DateTime<Utc>,
-) -> Result<Vec<Step>, StepError> {
-    let job = app.job(&run.job).map_err(|error| StepError::Park(format!("{error:#}")))?;
-    let first = step.ordinal * ORDINALS_PER_PLAN;
-    Ok((first..)
-        .zip(drafts.chunks(job.chunk_organizations.max(1)))
-        .filter_map(|(ordinal, part)| {
-            let range = Range {
-                first: part.first()?,
-                last: part.last()?,
-                organizations: i64::try_from(part.len()).unwrap_or(i64::MAX),
-            };
-            Some(chunk_step(StepKind::Issue, &run.id, &range, ordinal, now))
-        })
-        .collect())
 }
 
 /// Has a run's figures looked at when its last close has ended, in the transaction that ends it. The lock of

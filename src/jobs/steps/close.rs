@@ -21,8 +21,8 @@ use crate::storage::ledger::Postings;
 use crate::storage::organizations::Stored;
 use crate::storage::steps::Step;
 use crate::storage::{
-    StorageError, Tx, corrections, cycles, grants, invoices, ledger, organizations, purchases,
-    steps, usage,
+    self, StorageError, Tx, corrections, cycles, grants, invoices, ledger, organizations,
+    purchases, steps, usage,
 };
 
 /// What is read of a chunk before anything is decided.
@@ -96,16 +96,31 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let mails = alerts::tell(&mut tx, watch, &seen, now).await?;
     steps::add(&mut tx, &mail_steps(&mails, &step.run_id, step.ordinal, now), now).await?;
     let closed = outcomes.len();
+    // The next cycle's allowance lets those go on who had run out (S50); others may be left with nothing.
+    let mut changed = storage::admission::paused(&mut tx, range.first, range.last).await?;
+    changed.extend(
+        outcomes
+            .iter()
+            .filter(|(_, outcome)| may_be_empty(outcome))
+            .map(|(organization, _)| organization.clone()),
+    );
     write(&mut tx, step, outcomes, now).await?;
-    // The next cycle's allowance lets those go on who had run out (S50).
-    let chunk = Who::Range(range.first, range.last);
-    admission::update(app, &mut tx, chunk, Ended::Leave, now).await?;
+    let changed: Vec<String> = changed.into_iter().collect();
+    admission::update(app, &mut tx, Who::These(&changed), Ended::Leave, now).await?;
     park(&mut tx, step, &poisoned, now).await?;
     steps::finish(&mut tx, step, now).await?;
     brake::when_closed(&mut tx, &step.run_id, now).await?;
     tx.commit().await?;
     tracing::info!(closed, parked = poisoned.len(), "closed {closed} organizations for {cycle}");
     Ok(())
+}
+
+/// May the next cycle begin without credits? Grants this close did not touch are not counted.
+fn may_be_empty(outcome: &CycleOutcome) -> bool {
+    let allowance = outcome.next_grant.iter().map(|grant| grant.granted);
+    let left = outcome.remaining.iter().map(|(_, left)| *left).chain(allowance);
+    let left = left.map(Credits::nano).fold(0_i64, i64::saturating_add);
+    left <= outcome.statement.deficit.nano()
 }
 
 impl Chunk {
