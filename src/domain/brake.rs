@@ -236,7 +236,9 @@ mod tests {
 
     fn look<'a>(limits: &'a Limits, lines: &[Line]) -> Look<'a> {
         let mut look = Look::new(limits);
-        lines.iter().for_each(|line| look.take(line));
+        for line in lines {
+            look.take(line);
+        }
         look
     }
 
