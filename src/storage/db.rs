@@ -140,9 +140,10 @@ impl Db {
     pub async fn write(&self) -> Result<Tx, StorageError> {
         Ok(match self {
             Self::Sqlite { writer, doubtful, .. } => {
-                let tx = writer.begin_with("BEGIN IMMEDIATE").await?;
+                let tx =
+                    Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?, Some(doubtful.clone()));
                 doubtful.store(true, Ordering::SeqCst);
-                Tx::Sqlite(tx, Some(doubtful.clone()))
+                tx
             }
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })

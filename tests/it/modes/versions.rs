@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chrono::{DateTime, Duration, Utc};
 use monthend::app::App;
 use monthend::clock::{Clock, SystemClock};
+use monthend::jobs::plan::{self, Question};
 use monthend::jobs::runner::Runner;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,9 @@ both_engines!(a_step_of_a_newer_program_is_left_to_it, |world| {
 // F33: a worker that was running while a newer program migrated takes no more work, and writes nothing.
 both_engines!(a_running_worker_stops_at_a_newer_schema, |world| {
     january(&world).await;
+    for group in plan::due(&world.app(), &Question::default()).await.unwrap() {
+        plan::plan(&world.app(), &group, "test").await.unwrap();
+    }
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                  SELECT 9999, 'of the future', TRUE, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
     assert_eq!(world.execute(newer).await.unwrap(), 1);
@@ -55,7 +59,8 @@ both_engines!(a_running_worker_stops_at_a_newer_schema, |world| {
     for told in [plans, works.to_string()] {
         assert!(told.contains("9999") && told.contains("newer"), "{told}");
     }
-    assert_eq!(world.count("run").await + world.count("step").await, 0);
+    assert!(world.count("step").await > 0);
+    assert_eq!(world.count("step WHERE state <> 'ready'").await, 0);
     world.execute("DELETE FROM _sqlx_migrations WHERE version = 9999").await.unwrap();
     world.clean_tick().await;
     assert_eq!(world.taken("acme"), 1);
