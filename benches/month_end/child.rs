@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::deployment::{self, Place};
 use crate::measure::Measured;
-use crate::{bare_writer, close, naive_sqlite};
+use crate::report;
+use crate::{bare_writer, close, copy_rows, naive_sqlite, plain_postgres};
 
 /// The hidden argument.
 pub const CHILD: &str = "--child";
@@ -25,6 +26,16 @@ pub enum Task {
     BareWriter { before: PathBuf, after: PathBuf, fresh: Place },
     /// One organization after the other, on a copy of the prepared database.
     NaiveSqlite { file: PathBuf, organizations: usize },
+    /// One of some workers that close and issue together; waits for the word.
+    Work { place: Place },
+    /// Loads the comparators' tables beside ours in a copy of the prepared database.
+    LoadPlain { address: String, organizations: usize },
+    /// The whole close as one transaction on the plain tables.
+    SetBased { address: String, organizations: usize },
+    /// One organization after the other on the plain tables.
+    NaivePostgres { address: String, organizations: usize },
+    /// COPY of what a close wrote.
+    CopyRows { before: String, after: String, fresh: Place, organizations: usize },
 }
 
 impl Task {
@@ -42,6 +53,21 @@ impl Task {
                 bare_writer::run(&before, &after, &fresh)
             }
             Self::NaiveSqlite { file, organizations } => naive_sqlite::run(&file, organizations),
+            Self::Work { place } => runtime.block_on(close::work(&place)),
+            Self::LoadPlain { address, organizations } => {
+                runtime.block_on(plain_postgres::load(&address, organizations))?;
+                Ok(Measured::default())
+            }
+            Self::SetBased { address, organizations } => {
+                runtime.block_on(plain_postgres::set_based(&address, organizations))
+            }
+            Self::NaivePostgres { address, organizations } => {
+                runtime.block_on(plain_postgres::naive(&address, organizations))
+            }
+            Self::CopyRows { before, after, fresh, organizations } => {
+                runtime.block_on(close::empty(&fresh))?;
+                runtime.block_on(copy_rows::run(&before, &after, &fresh.database, organizations))
+            }
         }
     }
 
@@ -103,4 +129,12 @@ impl Begun {
 }
 
 /// What a child says when it is ready to begin.
-pub const READY: &str = "ready";
+const READY: &str = "ready";
+
+/// In a child: says that it is ready and waits for [`Begun::go`].
+pub fn wait_for_the_word() -> Result<()> {
+    report::say(READY);
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(())
+}

@@ -9,22 +9,28 @@
 
 mod arguments;
 mod bare_writer;
+mod block_close_postgres;
 mod block_close_sqlite;
 mod child;
 mod close;
+mod cluster;
+mod copy_rows;
 mod deployment;
 mod input;
 mod measure;
 mod naive_sqlite;
 mod plain_close;
+mod plain_postgres;
 mod report;
 
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
 use arguments::Arguments;
 use child::Task;
+use cluster::Cluster;
 use deployment::Place;
 use report::{Table, say};
 
@@ -59,12 +65,19 @@ struct Bench {
     folder: tempfile::TempDir,
     table: Table,
     embedded: Option<Place>,
+    server: Option<Server>,
+}
+
+/// A PostgreSQL server with a month that can be closed.
+struct Server {
+    cluster: Rc<Cluster>,
+    prepared: Place,
 }
 
 impl Bench {
     fn new(arguments: Arguments) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        Ok(Self { arguments, folder, table: Table::default(), embedded: None })
+        Ok(Self { arguments, folder, table: Table::default(), embedded: None, server: None })
     }
 
     fn run(mut self) -> Result<()> {
@@ -75,6 +88,9 @@ impl Bench {
         ));
         if self.arguments.wants("close") && self.arguments.measures("sqlite") {
             block_close_sqlite::run(&mut self)?;
+        }
+        if self.arguments.wants("close") && self.arguments.measures("postgres") {
+            block_close_postgres::run(&mut self)?;
         }
         self.table.print();
         Ok(())
@@ -91,4 +107,22 @@ impl Bench {
         self.embedded = Some(place.clone());
         Ok(place)
     }
+
+    /// A month on PostgreSQL that can be closed, and its server; made once.
+    fn prepared_server(&mut self) -> Result<(Rc<Cluster>, Place)> {
+        if let Some(server) = &self.server {
+            return Ok((server.cluster.clone(), server.prepared.clone()));
+        }
+        let cluster = Rc::new(Cluster::start(self.folder.path())?);
+        let home = self.folder.path().join("prepared-on-a-server");
+        let prepared = Place { home, database: cluster.make(PREPARED, None)? };
+        let Arguments { organizations, events, .. } = self.arguments;
+        Task::Prepare { place: prepared.clone(), organizations, events }.run()?;
+        cluster.ask_in(PREPARED, &["VACUUM ANALYZE", "CHECKPOINT"])?;
+        self.server = Some(Server { cluster: cluster.clone(), prepared: prepared.clone() });
+        Ok((cluster, prepared))
+    }
 }
+
+/// The name of its database.
+const PREPARED: &str = "prepared";

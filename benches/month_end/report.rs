@@ -122,7 +122,7 @@ impl Table {
         (name, what): (&'static str, &str),
         (ours, other): (&Side, &Side),
         (ours_figure, other_figure): (f64, f64),
-        target: Target,
+        target: impl Into<Option<Target>>,
     ) {
         let (a, b) = (ours.probe(), other.probe());
         let found = if a > b * STEADY || b > a * STEADY {
@@ -134,7 +134,7 @@ impl Table {
         } else {
             Ok(if other_figure > 0.0 { ours_figure / other_figure } else { 0.0 })
         };
-        self.add(Row { name, what: what.to_owned(), found, unit: "×", target: Some(target) });
+        self.add(Row { name, what: what.to_owned(), found, unit: "×", target: target.into() });
     }
 
     /// A figure that needs no comparator.
