@@ -12,7 +12,7 @@ use crate::report::{Side, Target, same, say, together};
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     say("close from roll-ups, up to the numbered invoice, PostgreSQL");
-    let (cluster, prepared) = bench.prepared_server()?;
+    let (cluster, prepared) = bench.prepared_on_server()?;
     let organizations = bench.arguments.organizations;
     let folder = bench.folder.path().to_owned();
     let mut one = Side::new("ours, one worker");
@@ -24,7 +24,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     Task::LoadPlain { address: plain, organizations }.run()?;
     for _ in 0..bench.arguments.repeats {
         let run = tempfile::tempdir_in(&folder)?;
-        let mut ours = |side: &mut Side, name: &str, workers: usize| -> Result<(i64, i64)> {
+        let ours = |side: &mut Side, name: &str, workers: usize| -> Result<(i64, i64)> {
             let place = Place {
                 home: run.path().join(name),
                 database: cluster.make(name, Some(crate::PREPARED))?,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::deployment::{self, Place};
 use crate::measure::Measured;
 use crate::report;
-use crate::{bare_writer, close, copy_rows, naive_sqlite, plain_postgres};
+use crate::{bare_writer, close, copy_rows, import, naive_sqlite, night, plain_postgres, smtp};
 
 /// The hidden argument.
 pub const CHILD: &str = "--child";
@@ -36,6 +36,22 @@ pub enum Task {
     NaivePostgres { address: String, organizations: usize },
     /// COPY of what a close wrote.
     CopyRows { before: String, after: String, fresh: Place, organizations: usize },
+    /// Imports a usage file into a new deployment.
+    Import { place: Place, organizations: usize, csv: PathBuf, again: bool },
+    /// The same rows into a bare keyed table.
+    BareSqlite { file: PathBuf, csv: PathBuf },
+    /// The same on PostgreSQL.
+    BarePostgres { address: String, csv: PathBuf },
+    /// One-page invoices.
+    Pages { count: usize },
+    /// The whole night.
+    Night { place: Place },
+    /// The night but for its mails.
+    WithoutMails { place: Place },
+    /// The mails of such a night.
+    Mails { place: Place },
+    /// Sends equal mails and does nothing else.
+    SendMails { path: PathBuf, port: u16 },
 }
 
 impl Task {
@@ -68,6 +84,18 @@ impl Task {
                 runtime.block_on(close::empty(&fresh))?;
                 runtime.block_on(copy_rows::run(&before, &after, &fresh.database, organizations))
             }
+            Self::Import { place, organizations, csv, again } => {
+                runtime.block_on(import::ours(&place, organizations, &csv, again))
+            }
+            Self::BareSqlite { file, csv } => import::bare_sqlite(&file, &csv),
+            Self::BarePostgres { address, csv } => {
+                runtime.block_on(import::bare_postgres(&address, &csv))
+            }
+            Self::Pages { count } => night::pages(count),
+            Self::Night { place } => runtime.block_on(night::run(&place)),
+            Self::WithoutMails { place } => runtime.block_on(night::without_mails(&place)),
+            Self::Mails { place } => runtime.block_on(night::mails(&place)),
+            Self::SendMails { path, port } => smtp::send(&path, port),
         }
     }
 

@@ -103,11 +103,6 @@ impl Cluster {
         )?;
         Ok(self.address(name))
     }
-
-    /// Writes out what earlier parts left, so that the next one does not pay for it.
-    pub fn settle(&self) -> Result<()> {
-        self.ask_in("postgres", &["CHECKPOINT"])
-    }
 }
 
 impl Drop for Cluster {

@@ -11,17 +11,22 @@ mod arguments;
 mod bare_writer;
 mod block_close_postgres;
 mod block_close_sqlite;
+mod block_import;
+mod block_rest;
 mod child;
 mod close;
 mod cluster;
 mod copy_rows;
 mod deployment;
+mod import;
 mod input;
 mod measure;
 mod naive_sqlite;
+mod night;
 mod plain_close;
 mod plain_postgres;
 mod report;
+mod smtp;
 
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -65,19 +70,21 @@ struct Bench {
     folder: tempfile::TempDir,
     table: Table,
     embedded: Option<Place>,
-    server: Option<Server>,
-}
-
-/// A PostgreSQL server with a month that can be closed.
-struct Server {
-    cluster: Rc<Cluster>,
-    prepared: Place,
+    cluster: Option<Rc<Cluster>>,
+    on_server: Option<Place>,
 }
 
 impl Bench {
     fn new(arguments: Arguments) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        Ok(Self { arguments, folder, table: Table::default(), embedded: None, server: None })
+        Ok(Self {
+            arguments,
+            folder,
+            table: Table::default(),
+            embedded: None,
+            cluster: None,
+            on_server: None,
+        })
     }
 
     fn run(mut self) -> Result<()> {
@@ -86,11 +93,37 @@ impl Bench {
             "{organizations} organizations, {events} events each, medians of {repeats}; load {:.1}",
             measure::load()
         ));
-        if self.arguments.wants("close") && self.arguments.measures("sqlite") {
+        let sqlite = self.arguments.measures("sqlite");
+        let postgres = self.arguments.measures("postgres");
+        let wanted = self.arguments.clone();
+        let wants = |block: &str| wanted.wants(block);
+        if wants("close") && sqlite {
             block_close_sqlite::run(&mut self)?;
         }
-        if self.arguments.wants("close") && self.arguments.measures("postgres") {
+        if wants("close") && postgres {
             block_close_postgres::run(&mut self)?;
+        }
+        if wants("import") && sqlite {
+            block_import::run(&mut self, None)?;
+        }
+        if wants("import") && postgres {
+            let cluster = self.cluster()?;
+            block_import::run(&mut self, Some(&cluster))?;
+        }
+        if wants("pages") {
+            block_rest::pages(&mut self)?;
+        }
+        if wants("night") && sqlite {
+            block_rest::night(&mut self)?;
+        }
+        if wants("mail") && sqlite {
+            block_rest::mail(&mut self)?;
+        }
+        if (wants("memory") || wants("cost")) && sqlite {
+            block_rest::growth(&mut self)?;
+        }
+        if wants("balance") && sqlite {
+            block_rest::balance(&mut self)?;
         }
         self.table.print();
         Ok(())
@@ -108,19 +141,29 @@ impl Bench {
         Ok(place)
     }
 
-    /// A month on PostgreSQL that can be closed, and its server; made once.
-    fn prepared_server(&mut self) -> Result<(Rc<Cluster>, Place)> {
-        if let Some(server) = &self.server {
-            return Ok((server.cluster.clone(), server.prepared.clone()));
+    /// A PostgreSQL server, started when first needed.
+    fn cluster(&mut self) -> Result<Rc<Cluster>> {
+        if let Some(cluster) = &self.cluster {
+            return Ok(cluster.clone());
         }
         let cluster = Rc::new(Cluster::start(self.folder.path())?);
+        self.cluster = Some(cluster.clone());
+        Ok(cluster)
+    }
+
+    /// A month on PostgreSQL that can be closed; made once.
+    fn prepared_on_server(&mut self) -> Result<(Rc<Cluster>, Place)> {
+        let cluster = self.cluster()?;
+        if let Some(place) = &self.on_server {
+            return Ok((cluster, place.clone()));
+        }
         let home = self.folder.path().join("prepared-on-a-server");
-        let prepared = Place { home, database: cluster.make(PREPARED, None)? };
+        let place = Place { home, database: cluster.make(PREPARED, None)? };
         let Arguments { organizations, events, .. } = self.arguments;
-        Task::Prepare { place: prepared.clone(), organizations, events }.run()?;
+        Task::Prepare { place: place.clone(), organizations, events }.run()?;
         cluster.ask_in(PREPARED, &["VACUUM ANALYZE", "CHECKPOINT"])?;
-        self.server = Some(Server { cluster: cluster.clone(), prepared: prepared.clone() });
-        Ok((cluster, prepared))
+        self.on_server = Some(place.clone());
+        Ok((cluster, place))
     }
 }
 

@@ -2,8 +2,8 @@
 //! one organization after the other.
 
 use anyhow::Result;
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::close::SAMPLE;
 use crate::input::{self, Customer};
