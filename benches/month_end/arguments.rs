@@ -31,7 +31,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// None: only the help is wanted.
+    /// None: only the help is wanted, or nothing at all was said, as `cargo test --all-targets` does.
     pub fn read(given: impl Iterator<Item = String>) -> Result<Option<Self>> {
         let mut arguments = Self {
             organizations: 20_000,
@@ -41,7 +41,10 @@ impl Arguments {
             engine: None,
             typst: None,
         };
-        let mut given = given;
+        let mut given = given.peekable();
+        if given.peek().is_none() {
+            return Ok(None);
+        }
         while let Some(name) = given.next() {
             let mut value = || given.next().with_context(|| format!("{name} needs a value"));
             match name.as_str() {

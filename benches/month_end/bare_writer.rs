@@ -16,7 +16,7 @@ const ORGANIZATIONS: usize = 1_000;
 const ONLY_READ: [&str; 3] = ["usage_event", "usage_rollup", "_sqlx_migrations"];
 
 /// Rows of one table that differ, in the order of organizations.
-struct Rows {
+struct Changed {
     insert: String,
     rows: Vec<(String, Vec<Value>)>,
     written: usize,
@@ -59,7 +59,7 @@ pub fn run(before: &Path, after: &Path, fresh: &Place) -> Result<Measured> {
 }
 
 /// What `after` has and `before` has not. Rows without an organization come first.
-fn changed_rows(before: &Path, after: &Path) -> Result<Vec<Rows>> {
+fn changed_rows(before: &Path, after: &Path) -> Result<Vec<Changed>> {
     let connection = Connection::open(after)?;
     let name = before.to_str().context("a path that is no text")?;
     connection.execute("ATTACH DATABASE ?1 AS before", [name])?;
@@ -88,7 +88,7 @@ fn changed_rows(before: &Path, after: &Path) -> Result<Vec<Rows>> {
         if !rows.is_empty() {
             let marks = vec!["?"; columns.len()].join(", ");
             let insert = format!("INSERT INTO \"{table}\" VALUES ({marks})");
-            changed.push(Rows { insert, rows, written: 0 });
+            changed.push(Changed { insert, rows, written: 0 });
         }
     }
     Ok(changed)

@@ -40,7 +40,9 @@ pub enum Task {
     Import { place: Place, organizations: usize, csv: PathBuf, again: bool },
     /// The same rows into a bare keyed table.
     BareSqlite { file: PathBuf, csv: PathBuf },
-    /// The same on PostgreSQL.
+    /// Our own stored rows into a bare keyed table.
+    BareStored { file: PathBuf, ours: PathBuf },
+    /// The rows of the file on PostgreSQL.
     BarePostgres { address: String, csv: PathBuf },
     /// One-page invoices.
     Pages { count: usize },
@@ -88,6 +90,7 @@ impl Task {
                 runtime.block_on(import::ours(&place, organizations, &csv, again))
             }
             Self::BareSqlite { file, csv } => import::bare_sqlite(&file, &csv),
+            Self::BareStored { file, ours } => import::bare_stored(&file, &ours),
             Self::BarePostgres { address, csv } => {
                 runtime.block_on(import::bare_postgres(&address, &csv))
             }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use monthend::services::usage;
+use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
@@ -74,6 +75,51 @@ pub fn bare_sqlite(file: &Path, csv: &Path) -> Result<Measured> {
     let mut measured = meter.stop(written)?;
     measured.total = connection.query_row("SELECT COUNT(*) FROM event", [], |row| row.get(0))?;
     Ok(measured)
+}
+
+/// The rows as ours stores them, with rating and hashes: read from our database while the clock stands still.
+pub fn bare_stored(file: &Path, ours: &Path) -> Result<Measured> {
+    let source = Connection::open(ours)?;
+    let sql = "SELECT sql FROM sqlite_master WHERE name = 'usage_event'";
+    let table: String = source.query_row(sql, [], |row| row.get(0))?;
+    let mut connection = Connection::open(file)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536",
+    )?;
+    connection.execute_batch(&table)?;
+    let mut select = source.prepare("SELECT * FROM usage_event ORDER BY rowid")?;
+    let columns = select.column_count();
+    let marks = vec!["?"; columns].join(", ");
+    let insert = format!("INSERT OR IGNORE INTO usage_event VALUES ({marks})");
+    let mut rows = select.query([])?;
+    let mut all = Measured::default();
+    loop {
+        let mut batch: Vec<Vec<Value>> = Vec::with_capacity(ROWS);
+        while batch.len() < ROWS
+            && let Some(row) = rows.next()?
+        {
+            batch.push((0..columns).map(|at| row.get(at)).collect::<Result<_, _>>()?);
+        }
+        if batch.is_empty() {
+            break;
+        }
+        let meter = Meter::start()?;
+        let tx = connection.transaction()?;
+        let mut statement = tx.prepare_cached(&insert)?;
+        for row in &batch {
+            statement.execute(params_from_iter(row))?;
+        }
+        drop(statement);
+        tx.commit()?;
+        let part = meter.stop(batch.len())?;
+        all.seconds += part.seconds;
+        all.cpu += part.cpu;
+        all.count += part.count;
+        all.peak_kib = all.peak_kib.max(part.peak_kib);
+    }
+    let count = "SELECT COUNT(*) FROM usage_event";
+    all.total = connection.query_row(count, [], |row| row.get(0))?;
+    Ok(all)
 }
 
 /// COPY into a temporary table, and from there into a bare keyed one on PostgreSQL.

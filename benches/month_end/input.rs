@@ -48,12 +48,12 @@ pub fn customer(number: usize, count: usize) -> Customer {
         7 | 8 => ("professional", 19_900, 5_000, None, None),
         _ => ("enterprise", 150_000, 20_000, Some(8_000 * CREDIT), Some(80)),
     };
-    let joined_day = if number % 7 == 0 { 2 + number % 20 } else { 1 };
+    let joined_day = if number.is_multiple_of(7) { 2 + number % 20 } else { 1 };
     Customer {
         id: id(number, count),
         plan,
         joined_day: i64::try_from(joined_day).unwrap_or(1),
-        tax_percent: if number % 3 == 0 { 19 } else { 0 },
+        tax_percent: if number.is_multiple_of(3) { 19 } else { 0 },
         fee,
         allowance: allowance * CREDIT,
         cap,

@@ -52,18 +52,18 @@ pub fn close(customer: &Customer, grants: &[Grant], usage: &[Use]) -> Result<Clo
         left.push(grant.remaining - taken);
         post(&mut entries, ("grant", "used"), &grant.id, taken);
     }
-    let carries = |grant: &Grant| grant.is_allowance && !grant.ends;
+    let may_carry = |grant: &Grant| grant.is_allowance && !grant.ends;
     let carried: i64 =
-        grants.iter().zip(&left).filter(|(grant, _)| carries(grant)).map(|(_, left)| *left).sum();
+        grants.iter().zip(&left).filter(|(grant, _)| may_carry(grant)).map(|(_, left)| *left).sum();
     let mut over = customer.cap.map_or(0, |cap| (carried - cap).max(0));
     let mut remaining = Vec::new();
     for (grant, left) in grants.iter().zip(left) {
-        let lapsed = match (grant.ends, carries(grant)) {
+        let lapsed = match (grant.ends, may_carry(grant)) {
             (true, _) => left,
             (false, true) => left.min(over),
             (false, false) => 0,
         };
-        if carries(grant) {
+        if may_carry(grant) {
             over -= lapsed;
         }
         post(&mut entries, ("grant", "expired"), &grant.id, lapsed);

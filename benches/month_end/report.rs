@@ -33,6 +33,7 @@ impl Side {
         self.probes.push(measure::probe(folder)?);
         self.loads.push(measure::load());
         self.runs.push(part()?);
+        rustix::fs::sync();
         self.probes.push(measure::probe(folder)?);
         Ok(&self.runs[self.runs.len() - 1])
     }
@@ -166,7 +167,7 @@ impl Row {
         let Self { name, what, unit, .. } = self;
         let figure = match &self.found {
             Ok(figure) => *figure,
-            Err(why) => return format!("{name:<4} {what:<52} {why}"),
+            Err(why) => return format!("{name:<4} {what:<60} {why}"),
         };
         let shown = if figure < 10.0 { format!("{figure:.3}") } else { grouped(figure) };
         let verdict = match self.target {
@@ -180,7 +181,7 @@ impl Row {
                 format!("(target ≤ {most}{unit})  {word}")
             }
         };
-        format!("{name:<4} {what:<52} {shown:>9}{unit}  {verdict}")
+        format!("{name:<4} {what:<60} {shown:>9}{unit}  {verdict}")
     }
 }
 
