@@ -49,7 +49,12 @@ pub fn pages(bench: &mut Bench) -> Result<()> {
 
 /// The other package's program prints one line as our children do.
 fn typst_pages(program: &Path) -> Result<Measured> {
-    let output = Command::new(program).arg(PAGES.to_string()).stdin(Stdio::null()).output();
+    let output = Command::new(program)
+        .arg(PAGES.to_string())
+        // One core, as ours.
+        .env("RAYON_NUM_THREADS", "1")
+        .stdin(Stdio::null())
+        .output();
     let output = output.with_context(|| program.display().to_string())?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(serde_json::from_slice(&output.stdout)?)

@@ -2,7 +2,8 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sqlx::postgres::PgConnection;
@@ -15,6 +16,7 @@ pub struct Cluster {
     folder: TempDir,
     port: u16,
     is_root: bool,
+    server: Option<Child>,
 }
 
 impl Cluster {
@@ -26,7 +28,7 @@ impl Cluster {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         let port = listener.local_addr()?.port();
         drop(listener);
-        let cluster = Self { programs, folder, port, is_root };
+        let mut cluster = Self { programs, folder, port, is_root, server: None };
         if is_root {
             // The server refuses to run as root, and must reach its folder.
             for open in [cluster.folder.path().parent(), Some(cluster.folder.path())] {
@@ -42,18 +44,27 @@ impl Cluster {
             "monthend",
             "--locale=C.UTF-8",
         ]))?;
-        let sockets = cluster.folder.path().display();
-        let settings = format!(
-            "-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={sockets}"
-        );
-        run(cluster
-            .program("pg_ctl")
+        let log = std::fs::File::create(cluster.folder.path().join("log"))?;
+        // A child of ours, not a daemon: what interrupts the benchmark ends it too.
+        let server = cluster
+            .program("postgres")
             .arg("-D")
             .arg(&data)
-            .args(["-w", "-o", &settings, "-l"])
-            .arg(cluster.folder.path().join("log"))
-            .arg("start"))?;
-        Ok(cluster)
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", &format!("port={port}"), "-c"])
+            .arg(format!("unix_socket_directories={}", cluster.folder.path().display()))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        cluster.server = Some(server);
+        for _ in 0..300 {
+            if cluster.ask_in("postgres", &["SELECT 1"]).is_ok() {
+                return Ok(cluster);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let log = std::fs::read_to_string(cluster.folder.path().join("log")).unwrap_or_default();
+        bail!("PostgreSQL did not start: {log}")
     }
 
     fn data(&self) -> PathBuf {
@@ -107,9 +118,15 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if self.server.is_none() {
+            return;
+        }
         let mut stop = self.program("pg_ctl");
         stop.arg("-D").arg(self.data()).args(["-m", "immediate", "stop"]);
         let _ = stop.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if let Some(server) = &mut self.server {
+            let _ = server.wait();
+        }
     }
 }
 
