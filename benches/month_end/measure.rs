@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 const PROBE_COMMITS: u32 = 200;
 /// Bursts of a probe; the median counts.
 const PROBE_BURSTS: usize = 3;
+/// Rounds of one burst: some 30 ms.
+const SPIN_ROUNDS: u64 = 20_000_000;
 /// Ticks of a processor second in `/proc`: the same on every Linux machine.
 const TICKS: f64 = 100.0;
 
@@ -113,6 +115,19 @@ pub fn probe(folder: &Path) -> Result<f64> {
         rates.push(f64::from(PROBE_COMMITS) / began.elapsed().as_secs_f64());
     }
     Ok(median(rates))
+}
+
+/// Rounds of a fixed sum per microsecond on one core, now: tells others' work, which commits do not.
+pub fn spin() -> f64 {
+    let rates = (0..PROBE_BURSTS).map(|_| {
+        let began = Instant::now();
+        let mut sum = 1_u64;
+        for round in 0..SPIN_ROUNDS {
+            sum = std::hint::black_box(sum.wrapping_mul(6_364_136_223_846_793_005) ^ round);
+        }
+        SPIN_ROUNDS as f64 / (began.elapsed().as_secs_f64() * 1e6)
+    });
+    median(rates.collect())
 }
 
 /// A rate; none in no time.

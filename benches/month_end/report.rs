@@ -15,6 +15,7 @@ pub struct Side {
     pub name: String,
     pub runs: Vec<Measured>,
     probes: Vec<f64>,
+    spins: Vec<f64>,
     loads: Vec<f64>,
 }
 
@@ -30,12 +31,19 @@ impl Side {
         part: impl FnOnce() -> Result<Measured>,
     ) -> Result<&Measured> {
         rustix::fs::sync();
-        self.probes.push(measure::probe(folder)?);
+        self.look(folder)?;
         self.loads.push(measure::load());
         self.runs.push(part()?);
         rustix::fs::sync();
-        self.probes.push(measure::probe(folder)?);
+        self.look(folder)?;
         Ok(&self.runs[self.runs.len() - 1])
+    }
+
+    /// How fast the machine is now.
+    fn look(&mut self, folder: &Path) -> Result<()> {
+        self.probes.push(measure::probe(folder)?);
+        self.spins.push(measure::spin());
+        Ok(())
     }
 
     fn median_of(&self, figure: impl Fn(&Measured) -> f64) -> f64 {
@@ -66,8 +74,14 @@ impl Side {
         self.median_of(|run| run.parts.get(name).copied().unwrap_or_default())
     }
 
-    pub fn probe(&self) -> f64 {
+    /// Small durable commits per second around it.
+    fn probe(&self) -> f64 {
         median(self.probes.clone())
+    }
+
+    /// How fast one core computed around it.
+    fn spin(&self) -> f64 {
+        median(self.spins.clone())
     }
 
     /// One line.
@@ -76,7 +90,7 @@ impl Side {
         let low = rates.iter().copied().fold(f64::INFINITY, f64::min);
         let high = rates.iter().copied().fold(0.0, f64::max);
         say(&format!(
-            "  {:<44} {:>10} {what}/s ({}–{})  cpu {:>7.1} µs each  peak {:>5.0} MiB  load {:.1}  probe {}/s",
+            "  {:<44} {:>10} {what}/s ({}–{})  cpu {:>7.1} µs each  peak {:>5.0} MiB  load {:.1}  probe {}/s  core {:.0}",
             self.name,
             grouped(self.rate()),
             grouped(low),
@@ -85,6 +99,7 @@ impl Side {
             self.peak(),
             median(self.loads.clone()),
             grouped(self.probe()),
+            self.spin(),
         ));
     }
 }
@@ -125,16 +140,15 @@ impl Table {
         (ours_figure, other_figure): (f64, f64),
         target: impl Into<Option<Target>>,
     ) {
-        let (a, b) = (ours.probe(), other.probe());
-        let found = if a > b * STEADY || b > a * STEADY {
-            Err(format!(
-                "no ratio: the machine changed under it (probe {} → {}/s)",
-                grouped(a),
-                grouped(b)
-            ))
-        } else {
-            Ok(if other_figure > 0.0 { ours_figure / other_figure } else { 0.0 })
+        let changed = |what: &str, a: f64, b: f64| {
+            (a > b * STEADY || b > a * STEADY).then(|| {
+                let (a, b) = (grouped(a), grouped(b));
+                format!("no ratio: the machine changed under it ({what} {a} → {b}/s)")
+            })
         };
+        let found = changed("probe", ours.probe(), other.probe())
+            .or_else(|| changed("core", ours.spin() * 1e6, other.spin() * 1e6))
+            .map_or(Ok(if other_figure > 0.0 { ours_figure / other_figure } else { 0.0 }), Err);
         self.add(Row { name, what: what.to_owned(), found, unit: "×", target: target.into() });
     }
 
