@@ -182,8 +182,8 @@ async fn seen_through(
 }
 
 /// Tells what differs from what was told: the row with the next version, a notice with its mails, webhooks,
-/// and the steps that send them, in the caller's transaction. The organizations are locked. Gives how many
-/// changes were told.
+/// and the steps that send them, in the caller's transaction. The organizations are locked. Gives how they stand;
+/// who is left to the close is not among them.
 ///
 /// # Errors
 /// The database fails, or a sum is out of range.
@@ -193,11 +193,12 @@ pub async fn update(
     who: Who<'_>,
     ended: Ended,
     now: DateTime<Utc>,
-) -> Result<usize, ServiceError> {
-    let mut changes = standings(tx, who, ended, now).await?;
-    changes.retain(|standing| standing.reason != standing.told);
+) -> Result<Vec<Standing>, ServiceError> {
+    let all = standings(tx, who, ended, now).await?;
+    let changes: Vec<&Standing> =
+        all.iter().filter(|standing| standing.reason != standing.told).collect();
     if changes.is_empty() {
-        return Ok(0);
+        return Ok(all);
     }
     let ids: Vec<String> = changes.iter().map(|change| change.organization.clone()).collect();
     let stored: HashMap<String, Stored> = organizations::these(tx, &ids)
@@ -207,7 +208,7 @@ pub async fn update(
         .collect();
     let run = daily_run(tx, names::ADMISSION, now).await?;
     let (mut told, mut outbox, mut work) = (Vec::new(), Vec::new(), Vec::new());
-    for change in &changes {
+    for change in changes {
         let id = change.organization.as_str();
         let organization = &stored.get(id).ok_or_else(|| no_organization(id))?.organization;
         let version = change.version + 1;
@@ -228,7 +229,7 @@ pub async fn update(
     admission::tell(tx, &told, now).await?;
     webhooks::add(tx, &outbox).await?;
     steps::add(tx, &work, now).await?;
-    Ok(told.len())
+    Ok(all)
 }
 
 /// The key of the notice that tells a version.

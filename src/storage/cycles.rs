@@ -211,6 +211,22 @@ pub async fn open_of(tx: &mut Tx, organizations: &[String]) -> Result<Vec<Stored
     fetch_named!(tx, Row, head, "", organizations).into_iter().map(Row::into_domain).collect()
 }
 
+/// The label of the open cycle of each named organization.
+pub async fn open_labels(
+    tx: &mut Tx,
+    organizations: &[String],
+) -> Result<HashMap<String, Cycle>, StorageError> {
+    let head =
+        "SELECT organization, cycle FROM billing_cycle WHERE state = 'open' AND organization";
+    fetch_named!(tx, (String, String), head, "", organizations)
+        .into_iter()
+        .map(|(organization, cycle)| {
+            let cycle = parsed("billing_cycle", "cycle", &organization, &cycle)?;
+            Ok((organization, cycle))
+        })
+        .collect()
+}
+
 /// One cycle of one organization.
 pub async fn get(
     tx: &mut Tx,

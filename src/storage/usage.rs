@@ -51,13 +51,21 @@ struct KeyRow {
 
 /// Stores events that are not there yet, and tells for each what became of it.
 ///
-/// `events` name each key at most once; `batch` names this call and no other.
+/// `events` name each key at most once; `batch` names this call and no other. `repeats`: most of them are expected to
+/// be there, so they are looked for before anything is written.
 pub async fn add_events(
     tx: &mut Tx,
     events: &[RatedEvent],
     batch: &str,
+    repeats: bool,
     now: DateTime<Utc>,
 ) -> Result<Vec<Stored>, StorageError> {
+    if repeats {
+        let known = compare(tx, events, batch).await?;
+        if !known.contains(&None) {
+            return Ok(known.into_iter().flatten().collect());
+        }
+    }
     let mut rows = Vec::with_capacity(events.len());
     for rated in events {
         let name = &rated.event.id;
@@ -106,15 +114,16 @@ pub async fn add_events(
     if touched == events.len() as u64 {
         return Ok(vec![Stored::New; events.len()]);
     }
-    compare(tx, events, batch).await
+    let stored = compare(tx, events, batch).await?;
+    Ok(stored.into_iter().map(|stored| stored.unwrap_or(Stored::Conflict)).collect())
 }
 
-/// Reads back what is stored under the keys of `events`.
+/// Reads back what is stored under the keys of `events`; none: nothing.
 async fn compare(
     tx: &mut Tx,
     events: &[RatedEvent],
     batch: &str,
-) -> Result<Vec<Stored>, StorageError> {
+) -> Result<Vec<Option<Stored>>, StorageError> {
     let mut stored: HashMap<(String, String, String), (String, String)> = HashMap::new();
     for chunk in events.chunks(super::db::rows_per_statement(3)) {
         let rows: Vec<KeyRow> = on!(tx, connection => {
@@ -143,11 +152,12 @@ async fn compare(
         .map(|rated| {
             let event = &rated.event;
             let key = (event.organization.clone(), event.source.clone(), event.id.clone());
-            match stored.get(&key) {
-                Some((_, stored_in)) if stored_in == batch => Stored::New,
-                Some((hash, _)) if *hash == rated.content_hash => Stored::Duplicate,
+            let (hash, stored_in) = stored.get(&key)?;
+            Some(match hash {
+                _ if stored_in == batch => Stored::New,
+                hash if *hash == rated.content_hash => Stored::Duplicate,
                 _ => Stored::Conflict,
-            }
+            })
         })
         .collect())
 }

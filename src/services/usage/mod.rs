@@ -3,14 +3,17 @@
 //! Every row ends accepted, duplicate or quarantined; nothing is dropped and nothing is priced at zero
 //! for want of a rate.
 
+mod running_out;
+
 use std::collections::{BTreeSet, HashMap};
 use std::io::BufRead;
 
 use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 
+use running_out::{Learned, RunningOut};
+
 use super::ServiceError;
-use super::admission::{self, Ended};
 use super::catalogs::{self, History};
 use crate::app::{App, random_id};
 use crate::domain::credits::{self, Credits};
@@ -18,7 +21,6 @@ use crate::domain::cycle::Cycle;
 use crate::domain::rating::RateCard;
 use crate::domain::usage::UsageEvent;
 use crate::intake::usage::{self as intake, UsageReader};
-use crate::storage::admission::Who;
 use crate::storage::usage::{self, RatedEvent, Stored};
 use crate::storage::{StorageError, Tx, cycles, feeds, ledger, organizations, quarantine};
 
@@ -50,8 +52,8 @@ pub struct Quarantined {
     pub reason: String,
 }
 
-/// Rows of one transaction.
-const BATCH: usize = 2_000;
+/// Rows of one transaction: enough that those of one organization mostly lie together.
+const BATCH: usize = 10_000;
 /// Most credits of one event: far above any real one, far below what a sum can hold.
 const MOST_CREDITS: i64 = 1_000_000;
 /// Minutes an event may lie ahead of the clock (F46).
@@ -76,6 +78,9 @@ struct Intake<'a> {
     id: String,
     batches: u64,
     zones: HashMap<String, Option<(Tz, Cycle)>>,
+    running_out: RunningOut,
+    /// The last batch held nothing new: the next is likely to hold nothing new either.
+    repeats: bool,
 }
 
 /// Imports a usage file; `file` is its name for people.
@@ -171,7 +176,18 @@ impl<'a> Intake<'a> {
         let rates = catalogs::rate_card(&mut tx, &history, now).await?;
         let look_back = Duration::days(i64::from(history.in_force(now).catalog.look_back_days));
         let id = random_id("imp").map_err(|error| ServiceError::Refused(error.to_string()))?;
-        Ok(Self { app, rates, look_back, file, now, id, batches: 0, zones: HashMap::new() })
+        Ok(Self {
+            app,
+            rates,
+            look_back,
+            file,
+            now,
+            id,
+            batches: 0,
+            zones: HashMap::new(),
+            running_out: RunningOut::default(),
+            repeats: false,
+        })
     }
 
     /// Stores a batch. One that leaves the range of numbers is halved until the row to blame stands
@@ -209,7 +225,7 @@ impl<'a> Intake<'a> {
     ) -> Result<(), ServiceError> {
         let mut rejected = rejected.to_vec();
         let mut tx = self.app.db.write().await?;
-        let counted = self.store(&mut tx, rows, &mut rejected).await?;
+        let (counted, learned) = self.store(&mut tx, rows, &mut rejected).await?;
         let credits = imported.credits.plus(counted.credits)?;
         let set_aside: Vec<quarantine::Rejected> = rejected
             .iter()
@@ -223,6 +239,8 @@ impl<'a> Intake<'a> {
             .collect();
         quarantine::add(&mut tx, &set_aside, self.now).await?;
         tx.commit().await?;
+        self.running_out.learn(learned);
+        self.repeats = counted.accepted == 0 && counted.duplicates > 0;
         imported.add(&counted, credits, rejected, self.file);
         Ok(())
     }
@@ -236,11 +254,11 @@ impl<'a> Intake<'a> {
         let mut rejected = Vec::new();
         let mut tx = self.app.db.write().await?;
         let stored = self.store(&mut tx, &rows, &mut rejected).await;
-        let summed = stored.and_then(|counted| {
+        let summed = stored.and_then(|(counted, learned)| {
             let credits = imported.credits.plus(counted.credits)?;
-            Ok((counted, credits))
+            Ok((counted, learned, credits))
         });
-        let (counted, credits) = match summed {
+        let (counted, learned, credits) = match summed {
             Err(error) if is_out_of_range(&error) => {
                 let alone = |row: &Row| set_aside(row.line, &row.event, OUT_OF_RANGE.to_owned());
                 let alone = rows.iter().map(alone).collect();
@@ -253,6 +271,7 @@ impl<'a> Intake<'a> {
             quarantine::resolve(&mut tx, &origin.id, self.now).await?;
         }
         tx.commit().await?;
+        self.running_out.learn(learned);
         imported.add(&counted, credits, rejected, &origin.file);
         Ok(())
     }
@@ -263,7 +282,7 @@ impl<'a> Intake<'a> {
         tx: &mut Tx,
         rows: &[Row],
         rejected: &mut Vec<Quarantined>,
-    ) -> Result<Counted, ServiceError> {
+    ) -> Result<(Counted, Learned), ServiceError> {
         let mut counted = Counted::default();
         let names: BTreeSet<String> =
             rows.iter().map(|row| row.event.organization.clone()).collect();
@@ -271,11 +290,7 @@ impl<'a> Intake<'a> {
         self.learn_zones(tx, &names).await?;
         // A close and an import of one organization never overlap: use falls in exactly one cycle.
         ledger::lock_these(tx, &names).await?;
-        let open: HashMap<String, Cycle> = cycles::open_of(tx, &names)
-            .await?
-            .into_iter()
-            .map(|stored| (stored.organization, stored.open.cycle))
-            .collect();
+        let open = cycles::open_labels(tx, &names).await?;
         let mut rated: Vec<(u64, RatedEvent)> = Vec::with_capacity(rows.len());
         for row in rows {
             match self.rated(row, &open) {
@@ -287,14 +302,13 @@ impl<'a> Intake<'a> {
         self.batches += 1;
         let batch = format!("{}-{}", self.id, self.batches);
         let (lines, events): (Vec<u64>, Vec<RatedEvent>) = rated.into_iter().unzip();
-        let stored = usage::add_events(tx, &events, &batch, self.now).await?;
+        let stored = usage::add_events(tx, &events, &batch, self.repeats, self.now).await?;
         let new = || {
             let new = events.iter().zip(&stored).filter(|(_, stored)| **stored == Stored::New);
             new.map(|(event, _)| event)
         };
         usage::roll_up(tx, new()).await?;
-        // Who runs out with this batch is paused, and told so, with it (S49).
-        admission::update(self.app, tx, Who::These(&names), Ended::Leave, self.now).await?;
+        let learned = self.running_out.look(self.app, tx, new(), self.now).await?;
         feeds::count(tx, new()).await?;
         for ((line, event), stored) in lines.iter().zip(&events).zip(&stored) {
             match stored {
@@ -308,20 +322,17 @@ impl<'a> Intake<'a> {
                 }
             }
         }
-        Ok(counted)
+        Ok((counted, learned))
     }
 
     /// Zones and first cycles never change, so they are read once.
     async fn learn_zones(&mut self, tx: &mut Tx, names: &[String]) -> Result<(), ServiceError> {
-        for name in names {
-            if self.zones.get(name).is_none_or(Option::is_none) {
-                let stored = organizations::get(tx, name).await?;
-                let known = stored.map(|stored| {
-                    let organization = stored.organization;
-                    (organization.zone, Cycle::of_date(organization.joined_on))
-                });
-                self.zones.insert(name.clone(), known);
-            }
+        let unknown = |name: &&String| self.zones.get(*name).is_none_or(Option::is_none);
+        let unknown: Vec<String> = names.iter().filter(unknown).cloned().collect();
+        for stored in organizations::these(tx, &unknown).await? {
+            let organization = stored.organization;
+            let known = (organization.zone, Cycle::of_date(organization.joined_on));
+            self.zones.insert(organization.id, Some(known));
         }
         Ok(())
     }
