@@ -237,6 +237,9 @@ pub struct Smtp {
     /// Seconds one mail may take.
     #[serde(default = "default_smtp_timeout")]
     pub timeout_s: u16,
+    /// Most mails in a second, of each process; none: as many as the server takes.
+    #[serde(default)]
+    pub messages_per_second: Option<u32>,
 }
 
 const fn default_smtp_timeout() -> u16 {
@@ -366,6 +369,10 @@ impl Config {
         }
         if self.mail.smtp.as_ref().is_some_and(|smtp| !(1..=50).contains(&smtp.timeout_s)) {
             return Some(("mail.smtp.timeout_s", "must be from 1 to 50".to_owned()));
+        }
+        let paced = |smtp: &Smtp| smtp.messages_per_second.is_none_or(|n| (1..=1_000).contains(&n));
+        if !self.mail.smtp.as_ref().is_none_or(paced) {
+            return Some(("mail.smtp.messages_per_second", "must be from 1 to 1000".to_owned()));
         }
         if let Some(problem) = http::problem(&self.http, &self.webhooks) {
             return Some(problem);

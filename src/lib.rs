@@ -16,6 +16,7 @@ pub mod http;
 pub mod intake;
 pub mod jobs;
 pub mod mail;
+pub mod pace;
 pub mod payments;
 pub mod services;
 pub mod storage;

@@ -14,13 +14,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("intake", &["domain"]),
     ("storage", &["domain"]),
     ("documents", &["domain", "files"]),
-    ("mail", &["domain", "files"]),
-    ("payments", &["domain"]),
+    ("mail", &["domain", "files", "pace"]),
+    ("payments", &["domain", "pace"]),
     ("webhooks", &["domain"]),
     // A front door beside the command line; it hears the provider's notifications.
     ("http", &["app", "domain", "payments", "services"]),
     ("clock", &[]),
     ("files", &[]),
+    ("pace", &[]),
     ("config", &["domain"]),
     ("telemetry", &[]),
 ];

@@ -337,6 +337,7 @@ fn mailer(home: &Path, config: &Config) -> Result<Arc<dyn Mailer>> {
             Tls::None => SmtpTls::None,
         },
         timeout_s: u64::from(smtp.timeout_s),
+        messages_per_second: smtp.messages_per_second,
         helo_name: None,
     };
     Ok(Arc::new(Smtp::new(settings)?))

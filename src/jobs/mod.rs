@@ -7,6 +7,7 @@ pub mod breaker;
 pub mod definition;
 mod perform;
 pub mod plan;
+pub mod queue;
 pub mod report;
 pub mod requests;
 pub mod rescue;

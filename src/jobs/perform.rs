@@ -18,7 +18,7 @@ use crate::storage::{StorageError, cycles, organizations, runs};
 /// How often a lease is renewed while its step is at work: so many times before it would be over.
 const SIGNS_OF_LIFE: u32 = 3;
 /// Most steps that are done together.
-const TOGETHER: usize = 256;
+const TOGETHER: usize = 128;
 /// Whole transactions tried again at once when the database was busy.
 const IMMEDIATE_RETRIES: u32 = 5;
 
@@ -57,27 +57,29 @@ pub(super) async fn perform(
         organizations = group.iter().map(|claimed| claimed.step.organizations).sum::<i64>()
     );
     let steps = group.into_iter().map(|claimed| claimed.step).collect();
-    let left = together(&app, &stop, steps).instrument(span.clone()).await?;
+    let mut left = together(&app, &stop, steps, &[]).instrument(span.clone()).await?;
     let mut failed = None;
-    for step in left {
-        // It failed with others, or the database was busy.
-        let alone = together(&app, &stop, vec![step]).instrument(span.clone()).await;
+    // They failed together, or the database was busy. Those that have still to wait stay ours.
+    while let Some(step) = left.pop() {
+        let alone = together(&app, &stop, vec![step], &left).instrument(span.clone()).await;
         failed = failed.or(alone.err());
     }
     failed.map_or(Ok(()), Err)
 }
 
-/// Does steps together; gives those that are to be done alone.
+/// Does steps together; gives those that are to be done alone. The leases of others that wait are renewed meanwhile.
 async fn together(
     app: &Arc<App>,
     stop: &CancellationToken,
     mut steps: Vec<Step>,
+    waiting: &[Step],
 ) -> Result<Vec<Step>, ServiceError> {
     for _ in 0..IMMEDIATE_RETRIES {
         let (worker, stop, claimed) = (app.clone(), stop.clone(), steps.clone());
         let task = async move { step_kinds::execute(&worker, &stop, &claimed).await };
         let task = tokio::spawn(task.in_current_span());
-        let done = with_heartbeat(app, &steps, task).await;
+        let kept: Vec<Step> = steps.iter().chain(waiting).cloned().collect();
+        let done = with_heartbeat(app, &kept, task).await;
         let ends = match done {
             Ok(Ok(ends)) => ends,
             Ok(Err(error)) if steps.len() == 1 || is_busy(&error) => {

@@ -28,6 +28,9 @@ pub async fn rescue(runner: Runner, wake: Arc<Notify>, stop: CancellationToken) 
     let (mut in_hand, mut steps_in_hand) = (JoinSet::new(), 0_usize);
     let mut rests_until = None;
     while !stop.is_cancelled() {
+        if in_hand.is_empty() {
+            steps_in_hand = 0;
+        }
         let rests = rests_until.is_some_and(|until| Instant::now() < until);
         let room = if rests { 0 } else { at_once.saturating_sub(steps_in_hand) };
         match runner.take_over(room).await {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::StepKind;
 use super::perform::{groups, perform};
 use super::plan::{self, DueGroup, Question};
+use super::queue;
 use super::report::{self, Held, Report};
 use crate::app::{App, random_id};
 use crate::files::{sweep_temporaries, sweep_temporaries_in};
@@ -23,7 +24,7 @@ use crate::storage::{Tx, meta, migrations, runs, steps};
 const SHORTEST_SLEEP: std::time::Duration = std::time::Duration::from_secs(1);
 /// Steps with effects that are claimed together where nobody outside is waited for: one group is written to disk
 /// while another is computed.
-const LOCAL_EFFECTS: i64 = 512;
+const LOCAL_EFFECTS: i64 = 256;
 /// Rounds of planning in one tick: far more than months anyone can miss.
 const MAX_ROUNDS: u32 = 10_000;
 
@@ -173,6 +174,7 @@ impl Runner {
     ) -> Result<usize, ServiceError> {
         let mut worked = 0;
         let mut mine: BTreeSet<String> = run.map(str::to_owned).into_iter().collect();
+        let mut effects_began = false;
         while !self.stop.is_cancelled() {
             let claimed = self.claim(run).await?;
             if claimed.is_empty() {
@@ -180,6 +182,15 @@ impl Runner {
             }
             mine.extend(claimed.iter().map(|claimed| claimed.step.run_id.clone()));
             worked += claimed.len();
+            let with_effects = |claimed: &Claimed| claimed.step.rank >= StepKind::Charge.rank();
+            if !effects_began && claimed.iter().any(with_effects) {
+                effects_began = true;
+                // For information only: a failure keeps no step waiting.
+                match queue::queues(&self.app).await {
+                    Ok(queues) => queue::tell(&queues),
+                    Err(error) => tracing::warn!(%error, "how long the queue is cannot be told"),
+                }
+            }
             let mut tasks = JoinSet::new();
             for group in groups(claimed) {
                 tasks.spawn(perform(self.app.clone(), self.stop.clone(), group));

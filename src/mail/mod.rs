@@ -50,6 +50,11 @@ pub trait Mailer: Send + Sync {
         false
     }
 
+    /// How many mails leave in a second at most; none: as many as the server takes.
+    fn messages_per_second(&self) -> Option<u32> {
+        None
+    }
+
     /// Hands over many mails; one answer each.
     async fn hand_over_all(&self, mails: &[Composed]) -> Vec<Result<Handed, MailError>> {
         let mut answers = Vec::with_capacity(mails.len());

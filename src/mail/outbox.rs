@@ -62,13 +62,18 @@ impl Mailer for Outbox {
         let folder = self.folder.clone();
         let files: Vec<(String, Arc<[u8]>)> =
             mails.iter().map(|mail| (name_of(mail), mail.bytes.clone())).collect();
-        let written = tokio::task::spawn_blocking(move || write(&folder, &files)).await;
-        let answer = match written {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(cut_off()),
-        };
-        mails.iter().map(|_| answer.clone().map(|()| Handed::default())).collect()
+        let written = tokio::task::spawn_blocking(move || write_each(&folder, &files)).await;
+        let answers = written.unwrap_or_else(|_| mails.iter().map(|_| Err(cut_off())).collect());
+        answers.into_iter().map(|answer| answer.map(|()| Handed::default())).collect()
+    }
+}
+
+/// Writes mails together; where that fails, each by itself: one that cannot be written stops no other.
+fn write_each(folder: &Path, files: &[(String, Arc<[u8]>)]) -> Vec<Result<(), MailError>> {
+    match write(folder, files) {
+        Ok(()) => files.iter().map(|_| Ok(())).collect(),
+        Err(error) if files.len() == 1 => vec![Err(error)],
+        Err(_) => files.iter().map(|file| write(folder, std::slice::from_ref(file))).collect(),
     }
 }
 
@@ -183,6 +188,19 @@ mod tests {
         }
         assert_eq!(names(&folder).len(), hostile.len());
         assert_eq!(names(home.path()), ["outbox"]);
+    }
+
+    // One name that cannot be written stopped all mails that were written with it.
+    #[tokio::test]
+    async fn one_that_cannot_be_written_stops_no_other() {
+        let home = tempfile::tempdir().unwrap();
+        let outbox = Outbox::open(&home.path().join("outbox")).unwrap();
+        let keyed = |key: &str| Composed { key: key.to_owned(), ..mails().remove(0) };
+        let all = ["a", "b", "c"].map(keyed);
+        fs::create_dir(outbox.path_of(&all[1])).unwrap();
+        let answers = outbox.hand_over_all(&all).await;
+        assert!(answers[0].is_ok() && answers[1].is_err() && answers[2].is_ok(), "{answers:?}");
+        assert!(outbox.path_of(&all[0]).is_file() && outbox.path_of(&all[2]).is_file());
     }
 
     #[tokio::test]

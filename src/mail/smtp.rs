@@ -20,6 +20,7 @@ use super::compose::{Composed, address};
 use super::smtp_fault::{Fault, Stage};
 use super::{Handed, MailError, Mailer, Secret};
 use crate::domain::text;
+use crate::pace::Pace;
 
 /// Connections at once. Enough to hide round trips, few enough for every provider.
 const CONNECTIONS: usize = 8;
@@ -59,6 +60,9 @@ pub struct SmtpConfig {
     /// Longest wait for one answer of the server, in seconds.
     #[serde(default = "default_timeout_s")]
     pub timeout_s: u64,
+    /// Most mails in a second; none: as many as the server takes.
+    #[serde(default)]
+    pub messages_per_second: Option<u32>,
     /// Name this program gives itself; none: the machine's.
     #[serde(default)]
     pub helo_name: Option<String>,
@@ -78,6 +82,7 @@ pub struct Smtp {
     hello: ClientId,
     timeout: Duration,
     permits: Semaphore,
+    pace: Option<Pace>,
     /// Whose mail may be accepted now: one at a time, from the first byte of its content until its caller
     /// has committed it.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -109,6 +114,7 @@ impl Smtp {
             hello,
             timeout: Duration::from_secs(config.timeout_s),
             permits: Semaphore::new(CONNECTIONS),
+            pace: config.messages_per_second.map(Pace::new),
             turn: Arc::default(),
             idle: Mutex::new(Vec::new()),
             config,
@@ -203,6 +209,10 @@ impl Mailer for Smtp {
         "smtp"
     }
 
+    fn messages_per_second(&self) -> Option<u32> {
+        self.pace.as_ref().map(Pace::per_second)
+    }
+
     async fn check(&self) -> Result<(), MailError> {
         let connection = self.connect().await?;
         self.put_back(connection);
@@ -216,6 +226,9 @@ impl Mailer for Smtp {
             .acquire()
             .await
             .map_err(|_| MailError::Transient("the program is stopping".to_owned()))?;
+        if let Some(pace) = &self.pace {
+            pace.turn().await;
+        }
         loop {
             let idle = self.take_idle();
             let is_reused = idle.is_some();

@@ -64,6 +64,11 @@ pub trait PaymentGateway: Send + Sync {
         false
     }
 
+    /// How many requests leave in a second at most; none: as many as are asked for.
+    fn requests_per_second(&self) -> Option<u32> {
+        None
+    }
+
     /// Makes sure that this request's key takes no money any more, and gives how it ended:
     /// declined with the code [`CANCELED`](crate::domain::payment::CANCELED), or the final outcome
     /// it had already. A key the provider does not know is `Ok(None)`: it must then never be sent.

@@ -117,18 +117,23 @@ macro_rules! figures {
     };
 }
 
-/// Organizations of a range that were told they are paused.
-pub async fn paused(
+/// Organizations of a range whose standing a close may change, beside those it leaves without credits: they were told
+/// they are paused, or used something of the cycle that opens.
+pub async fn may_change(
     tx: &mut Tx,
     first: &str,
     last: &str,
+    closed: Cycle,
 ) -> Result<BTreeSet<String>, StorageError> {
     let rows = fetch_all!(
         tx,
         (String,),
-        "SELECT organization FROM admission WHERE organization BETWEEN $1 AND $2 AND reason IS NOT NULL",
+        "SELECT o.id FROM organization o WHERE o.id BETWEEN $1 AND $2 AND (EXISTS (SELECT 1 FROM admission a \
+         WHERE a.organization = o.id AND a.reason IS NOT NULL) OR EXISTS (SELECT 1 FROM usage_rollup u \
+         WHERE u.organization = o.id AND u.billed_cycle > $3))",
         first,
-        last
+        last,
+        closed.to_string()
     );
     Ok(rows.into_iter().map(|(organization,)| organization).collect())
 }

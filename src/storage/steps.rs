@@ -230,6 +230,18 @@ pub async fn finish_subject(
     Ok(())
 }
 
+/// Is a step still in the hands of the worker whose epoch this is?
+pub async fn is_ours(tx: &mut Tx, step: &Step) -> Result<bool, StorageError> {
+    let row = fetch_optional!(
+        tx,
+        (String,),
+        "SELECT id FROM step WHERE id = $1 AND epoch = $2 AND state = 'leased'",
+        step.id.clone(),
+        step.epoch
+    );
+    Ok(row.is_some())
+}
+
 /// Is a worker at a step about a subject?
 pub async fn is_leased(
     tx: &mut Tx,
@@ -408,6 +420,18 @@ pub async fn unfinished_subjects(tx: &mut Tx, kind: &str) -> Result<Vec<String>,
         kind
     );
     Ok(rows.into_iter().map(|(subject,)| subject).collect())
+}
+
+/// How many steps of a kind may go at an instant.
+pub async fn ready(tx: &mut Tx, kind: &str, now: DateTime<Utc>) -> Result<u64, StorageError> {
+    let (count,) = fetch_one!(
+        tx,
+        (i64,),
+        "SELECT CAST(COUNT(*) AS BIGINT) FROM step WHERE kind = $1 AND state = 'ready' AND next_at <= $2",
+        kind,
+        now
+    );
+    Ok(u64::try_from(count).unwrap_or_default())
 }
 
 /// When the first step that waits may go; this may lie in the past. What this program cannot do is left out.

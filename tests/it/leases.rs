@@ -14,8 +14,10 @@ use monthend::app::{App, open_database_for};
 use monthend::config;
 use monthend::jobs::StepKind;
 use monthend::jobs::plan::{self, Question};
+use monthend::jobs::queue::{self, Queue};
 use monthend::jobs::rescue::rescue;
 use monthend::jobs::runner::Runner;
+use monthend::jobs::steps::StepError;
 use monthend::mail::{Composed, Handed, MailError, Mailer};
 use monthend::storage::claims::{self, Claim};
 use monthend::storage::steps::{self, Step};
@@ -24,6 +26,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor as _};
 use tokio_util::sync::CancellationToken;
 
+use crate::harness::world::execute;
 use crate::harness::{Engine, Org, World, both_engines, run};
 
 /// How long a claim holds, as shipped.
@@ -259,3 +262,64 @@ fn serve_stops_in_time_although_a_lock_is_not_given() {
         world.clean_tick().await;
     });
 }
+
+/// A mail server that takes one mail in a second.
+struct Paced;
+
+#[async_trait]
+impl Mailer for Paced {
+    fn name(&self) -> &'static str {
+        "paced"
+    }
+
+    fn messages_per_second(&self) -> Option<u32> {
+        Some(1)
+    }
+
+    async fn hand_over(&self, _: &Composed) -> Result<Handed, MailError> {
+        Err(MailError::Transient("later".to_owned()))
+    }
+}
+
+// What leaves at a pace is forecast: how much waits, and when the last of it will have left.
+both_engines!(a_queue_that_takes_long_is_forecast, |world| {
+    const MANY: u64 = 90;
+    world.set_clock("2026-01-01T09:00:00Z");
+    let all: Vec<Org> = (0..MANY)
+        .map(|n| Org::new(&format!("o{n:02}"), "professional", "2026-01-01").pays("ok"))
+        .collect();
+    world.organizations(&all).await;
+    world.set_clock("2026-02-01T02:00:00Z");
+    runner(world.app()).up_to(StepKind::Render).tick(None).await.unwrap();
+    assert_eq!(queue::queues(&world.app()).await.unwrap(), []);
+    let mut app = world.another_app().await;
+    Arc::get_mut(&mut app).unwrap().mailer = Arc::new(Paced);
+    let forecast = queue::queues(&app).await.unwrap();
+    let ends_at = app.clock.now() + chrono::Duration::seconds(90);
+    let expected = Queue { kind: StepKind::Mail, waiting: MANY, per_second: 1, ends_at };
+    assert_eq!(forecast, [expected]);
+    app.db.close().await;
+    world.clean_tick().await;
+});
+
+// F11, F16: a worker that stood still handed over mails that another had taken over meanwhile.
+both_engines!(a_late_worker_hands_over_nothing, |world| {
+    one_organization(&world).await;
+    runner(world.app()).up_to(StepKind::Charge).tick(None).await.unwrap();
+    let late = take_and_die(&world.app()).await;
+    world.pass(61);
+    let again = take_and_die(&world.app()).await;
+    assert_eq!((late.kind.as_str(), late.epoch), ("mail", 1));
+    assert_eq!((again.id.as_str(), again.epoch), (late.id.as_str(), 2));
+    let mut app = world.another_app().await;
+    let answers = CancellationToken::new();
+    answers.cancel();
+    let server = Arc::new(Slow { asked: AtomicUsize::new(0), answers });
+    Arc::get_mut(&mut app).unwrap().mailer = server.clone();
+    assert!(matches!(execute(&app, &late).await, Err(StepError::Fenced)));
+    assert_eq!(server.asked.load(Ordering::SeqCst), 0);
+    execute(&app, &again).await.unwrap();
+    assert_eq!(server.asked.load(Ordering::SeqCst), 1);
+    app.db.close().await;
+    world.clean_tick().await;
+});

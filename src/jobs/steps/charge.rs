@@ -65,7 +65,13 @@ pub(super) async fn execute(
         }
     }
     if !sends.is_empty() {
-        send(app, stop, sends, &mut ends, &mut answers).await?;
+        let places: Vec<usize> = sends.iter().map(|attempt| attempt.place).collect();
+        // What was answered is settled, whatever becomes of these.
+        if let Err(error) = send(app, stop, sends, &mut ends, &mut answers).await {
+            for place in places {
+                ends[place] = Err(error.clone());
+            }
+        }
     }
     settle(app, &answers, &mut ends).await;
     Ok(ends)
@@ -79,13 +85,13 @@ fn at_once(app: &App) -> usize {
 async fn load<'a>(app: &App, steps: &'a [Step]) -> Result<(Ends, Vec<Attempt<'a>>), StepError> {
     let keys: Vec<Key> = steps.iter().filter_map(Step::key).collect();
     let mut tx = app.db.read().await?;
-    let mut stored = charges::these(&mut tx, &keys).await?;
+    let stored = charges::these(&mut tx, &keys).await?;
     drop(tx);
     let mut ends: Ends = Vec::with_capacity(steps.len());
     let (mut attempts, mut over) = (Vec::new(), Vec::new());
     for (place, step) in steps.iter().enumerate() {
         ends.push(Ok(()));
-        match step.key().and_then(|key| stored.remove(&key)) {
+        match step.key().and_then(|key| stored.get(&key).cloned()) {
             None => {
                 ends[place] =
                     Err(StepError::Park("the charge of this step is not stored".to_owned()));
@@ -127,7 +133,8 @@ async fn look(
     if known.is_err() {
         troubled.store(true, Ordering::Relaxed);
     }
-    if troubled.load(Ordering::Relaxed) {
+    // Each answer of a provider elsewhere counts, whichever process got it: only failures in a row tell that it is down.
+    if troubled.load(Ordering::Relaxed) || !app.gateway.is_local() {
         breaker::note(app, known.as_ref().err()).await;
     }
     match known {

@@ -97,7 +97,8 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     steps::add(&mut tx, &mail_steps(&mails, &step.run_id, step.ordinal, now), now).await?;
     let closed = outcomes.len();
     // The next cycle's allowance lets those go on who had run out (S50); others may be left with nothing.
-    let mut changed = storage::admission::paused(&mut tx, range.first, range.last).await?;
+    let (first, last) = (range.first, range.last);
+    let mut changed = storage::admission::may_change(&mut tx, first, last, cycle).await?;
     changed.extend(
         outcomes
             .iter()

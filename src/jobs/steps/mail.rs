@@ -20,10 +20,10 @@ pub(super) async fn execute(
 ) -> Result<Ends, StepError> {
     let keys: Vec<Key> = steps.iter().filter_map(Step::key).collect();
     let mut tx = app.db.read().await?;
-    let mut stored = outbox::these(&mut tx, &keys).await?;
+    let stored = outbox::these(&mut tx, &keys).await?;
     drop(tx);
     let mut found: Vec<Option<Mail>> =
-        steps.iter().map(|step| stored.remove(&step.key()?)).collect();
+        steps.iter().map(|step| stored.get(&step.key()?).cloned()).collect();
     let unsent: Vec<Mail> =
         found.iter().flatten().filter(|mail| mail.state == "ready").cloned().collect();
     let mut letters = mails::write(app, unsent).await?.into_iter();
@@ -63,6 +63,13 @@ impl Delivery<'_> {
         let letter = self.letter?;
         if stop.is_cancelled() {
             return Err(StepError::NotBegun);
+        }
+        // Another may have taken it over while this one waited, or stood still: what was not begun is left to it.
+        let mut tx = app.db.read().await?;
+        let ours = steps::is_ours(&mut tx, self.step).await?;
+        drop(tx);
+        if !ours {
+            return Err(StepError::Fenced);
         }
         let handed = match &letter {
             None => None,

@@ -17,6 +17,7 @@ fn config(port: u16) -> SmtpConfig {
         password: None,
         tls: SmtpTls::None,
         timeout_s: 30,
+        messages_per_second: None,
         helo_name: Some("test.example".to_owned()),
     }
 }

@@ -91,6 +91,7 @@ async fn a_wrong_certificate_is_told_nothing() {
             password: Some(Secret::new("CANARY")),
             tls: SmtpTls::Required,
             timeout_s: 30,
+            messages_per_second: None,
             helo_name: Some("test.example".to_owned()),
         });
         let answer = smtp.unwrap().send(&composed(&samples::invoice_by_card())).await;

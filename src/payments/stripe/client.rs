@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use super::answers::Refusal;
 use super::form::Form;
-use super::pace::Pace;
 use super::{SettingsError, StripeSettings};
 use crate::domain::secret::Secret;
+use crate::pace::Pace;
 use crate::payments::GatewayError;
 
 /// Most bytes of an answer that are read.
@@ -56,6 +56,11 @@ impl From<Failure> for GatewayError {
 }
 
 impl Client {
+    /// How many requests leave in a second at most.
+    pub(super) const fn per_second(&self) -> u32 {
+        self.pace.per_second()
+    }
+
     pub(super) fn new(settings: StripeSettings) -> Result<Self, SettingsError> {
         let base = base(&settings.base_url)?;
         let version = HeaderValue::from_str(&settings.api_version)

@@ -28,7 +28,6 @@ mod form;
 mod intents;
 mod lists;
 mod methods;
-mod pace;
 mod pages;
 mod refunds;
 mod sessions;
@@ -131,6 +130,10 @@ impl Stripe {
 impl PaymentGateway for Stripe {
     fn name(&self) -> &'static str {
         "stripe"
+    }
+
+    fn requests_per_second(&self) -> Option<u32> {
+        Some(self.client.per_second())
     }
 
     async fn check(&self) -> Result<String, GatewayError> {

@@ -112,6 +112,11 @@ pub async fn write(
         };
         let occasion = occasion(app, &mut tx, &facts, &mail, organization).await;
         let organization = organization.name.clone();
+        // The transaction may be of no more use: nothing is said of the mails that follow.
+        let occasion = match occasion {
+            Err(ServiceError::Storage(error)) => return Err(error.into()),
+            occasion => occasion,
+        };
         told.push(occasion.map(|(occasion, files)| Told { mail, organization, occasion, files }));
     }
     drop(tx);

@@ -1,4 +1,5 @@
-//! How fast requests leave: an even pace for all calls of a gateway, and a rest when Stripe asks.
+//! How fast requests and mails leave: an even pace for all that go one way, a rest when the other side asks, and how
+//! long what waits will take.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,19 +11,28 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// The next moment a request may leave.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub struct Pace {
+    per_second: u32,
     gap: Duration,
     next: Mutex<Option<Instant>>,
 }
 
 impl Pace {
     /// At most this many requests a second.
-    pub(super) fn new(per_second: u32) -> Self {
-        Self { gap: Duration::from_secs(1) / per_second.max(1), next: Mutex::new(None) }
+    #[must_use]
+    pub fn new(per_second: u32) -> Self {
+        let per_second = per_second.max(1);
+        Self { per_second, gap: Duration::from_secs(1) / per_second, next: Mutex::new(None) }
+    }
+
+    /// How many a second.
+    #[must_use]
+    pub const fn per_second(&self) -> u32 {
+        self.per_second
     }
 
     /// Returns when the caller's turn has come.
-    pub(super) async fn turn(&self) {
+    pub async fn turn(&self) {
         let now = Instant::now();
         let slot = self.slot(now);
         if slot > now {
@@ -31,7 +41,7 @@ impl Pace {
     }
 
     /// Nobody's turn comes before this time is over.
-    pub(super) fn rest(&self, time: Duration) {
+    pub fn rest(&self, time: Duration) {
         let until = Instant::now() + time.min(LONGEST_REST);
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         *next = Some(next.map_or(until, |next| next.max(until)));
@@ -43,6 +53,13 @@ impl Pace {
         *next = Some(slot + self.gap);
         slot
     }
+}
+
+/// How long so many take at so many a second, to the second upwards.
+#[must_use]
+pub const fn takes(count: u64, per_second: u32) -> Duration {
+    let per_second = if per_second == 0 { 1 } else { per_second };
+    Duration::from_secs(count.div_ceil(per_second as u64))
 }
 
 #[cfg(test)]
@@ -61,5 +78,12 @@ mod tests {
         pace.rest(Duration::from_hours(1));
         let next = pace.slot(now) - now;
         assert!(next >= LONGEST_REST && next < Duration::from_mins(2), "{next:?}");
+    }
+
+    #[test]
+    fn what_waits_takes_as_long_as_its_pace() {
+        assert_eq!(takes(100_000, 25), Duration::from_secs(4_000));
+        assert_eq!(takes(101, 100), Duration::from_secs(2));
+        assert_eq!((takes(0, 5), takes(7, 0)), (Duration::ZERO, Duration::from_secs(7)));
     }
 }
