@@ -21,7 +21,7 @@ const FONTS: [&[u8]; 2] = [
 const MAX_AGE: usize = 10;
 
 struct Invoices {
-    library: LazyHash<Library>,
+    definitions: LazyHash<Library>,
     book: LazyHash<FontBook>,
     fonts: Vec<Font>,
     template: Source,
@@ -38,7 +38,7 @@ impl Invoices {
         let fonts: Vec<Font> =
             FONTS.into_iter().flat_map(|data| Font::iter(Bytes::new(data))).collect();
         Self {
-            library: LazyHash::new(Library::default()),
+            definitions: LazyHash::new(Library::default()),
             book: LazyHash::new(FontBook::from_fonts(&fonts)),
             fonts,
             template: Source::new(id("invoice.typ"), TEMPLATE.to_owned()),
@@ -60,7 +60,7 @@ impl Invoices {
 
 impl World for Invoices {
     fn library(&self) -> &LazyHash<Library> {
-        &self.library
+        &self.definitions
     }
 
     fn book(&self) -> &LazyHash<FontBook> {
