@@ -106,12 +106,21 @@ where
             folders.insert((*folder).to_owned(), open_below(&root, folder)?);
         }
     }
+    put_in_place(&folders, &split, |pending| sync_data(&root, &folders, pending))
+}
+
+/// Writes under temporary names, syncs, renames, syncs the folders. Gives how many files were new or changed.
+fn put_in_place(
+    folders: &BTreeMap<String, Folder>,
+    files: &[Split<'_>],
+    sync: impl FnOnce(&[Pending]) -> Result<(), FileError>,
+) -> Result<usize, FileError> {
     let mut pending = Vec::new();
-    let result = write_all(&folders, &split, &mut pending)
-        .and_then(|()| sync_data(&root, &folders, &pending))
-        .and_then(|()| rename_all(&folders, &pending));
+    let result = write_all(folders, files, &mut pending)
+        .and_then(|()| sync(&pending))
+        .and_then(|()| rename_all(folders, &pending));
     if result.is_err() {
-        discard(&folders, &pending);
+        discard(folders, &pending);
     }
     result?;
     for folder in folders.values() {
@@ -129,17 +138,7 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let name = name.ok_or_else(|| FileError::Name(path.display().to_string()))?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folders = BTreeMap::from([(String::new(), open_root(dir)?)]);
-    let mut pending = Vec::new();
-    let result = write_all(&folders, &[(("", name), bytes)], &mut pending)
-        .and_then(|()| sync_each(&folders, &pending))
-        .and_then(|()| rename_all(&folders, &pending));
-    if result.is_err() {
-        discard(&folders, &pending);
-    }
-    result?;
-    for folder in folders.values() {
-        unix::fsync(&folder.fd).map_err(failed("sync", &folder.path))?;
-    }
+    put_in_place(&folders, &[(("", name), bytes)], |pending| sync_each(&folders, pending))?;
     Ok(())
 }
 

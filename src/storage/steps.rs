@@ -84,15 +84,30 @@ pub async fn add(tx: &mut Tx, steps: &[Step], now: DateTime<Utc>) -> Result<(), 
 pub const KNOWN_KINDS: &str = ",import_usage,close,brake,issue,render,document,admission,alert,expiry_notice,\
     recharge,retry_payment,check_method,charge,refund,mail,webhook,";
 
-/// Which steps a statement is about that are still this worker's, and their ids as its rows.
-macro_rules! push_epochs {
-    ($builder:ident, $steps:expr) => {
-        $builder.push(" WHERE state = 'leased' AND (id, epoch) IN (");
-        $builder.push_values($steps, |mut values, step| {
-            values.push_bind(step.id.clone()).push_bind(step.epoch);
-        });
-        $builder.push(") RETURNING id");
-    };
+/// Sets something on the steps that are still this worker's; gives their ids. `$head` ends before the one value.
+macro_rules! change_ours {
+    ($tx:expr, $head:expr, $value:expr, $steps:expr) => {{
+        let mut ours = HashSet::with_capacity($steps.len());
+        for chunk in $steps.chunks(super::db::rows_per_statement(2)) {
+            let rows: Vec<(String,)> = on!($tx, connection => {
+                let mut builder = sqlx::QueryBuilder::new($head);
+                builder.push_bind($value);
+                builder.push(" WHERE state = 'leased' AND (id, epoch) IN (");
+                builder.push_values(chunk, |mut values, step| {
+                    values.push_bind(step.id.clone()).push_bind(step.epoch);
+                });
+                builder.push(") RETURNING id");
+                builder.build_query_as().fetch_all(connection).await?
+            });
+            ours.extend(rows.into_iter().map(|(id,)| id));
+        }
+        ours
+    }};
+}
+
+/// Refuses a step that is not among those that are still this worker's.
+fn fence(step: &Step, ours: &HashSet<String>) -> Result<(), StorageError> {
+    if ours.contains(&step.id) { Ok(()) } else { Err(StorageError::Fenced(step.id.clone())) }
 }
 
 /// Marks a step done, in the transaction of its facts.
@@ -100,15 +115,7 @@ macro_rules! push_epochs {
 /// # Errors
 /// [`StorageError::Fenced`]: the step is not this worker's any more; roll everything back.
 pub async fn finish(tx: &mut Tx, step: &Step, now: DateTime<Utc>) -> Result<(), StorageError> {
-    let touched = execute!(
-        tx,
-        "UPDATE step SET state = 'done', owner = NULL, lease_until = NULL, error = NULL, finished_at = $3 \
-         WHERE id = $1 AND epoch = $2 AND state = 'leased'",
-        step.id.clone(),
-        step.epoch,
-        now
-    );
-    if touched == 1 { Ok(()) } else { Err(StorageError::Fenced(step.id.clone())) }
+    fence(step, &finish_together(tx, &[step], now).await?)
 }
 
 /// Marks steps done, in the transaction of their facts. Gives the ids of those that were still this worker's; the
@@ -118,26 +125,8 @@ pub async fn finish_together(
     steps: &[&Step],
     now: DateTime<Utc>,
 ) -> Result<HashSet<String>, StorageError> {
-    if let [alone] = steps {
-        return match finish(tx, alone, now).await {
-            Ok(()) => Ok(HashSet::from([alone.id.clone()])),
-            Err(StorageError::Fenced(_)) => Ok(HashSet::new()),
-            Err(error) => Err(error),
-        };
-    }
-    let mut ours = HashSet::with_capacity(steps.len());
-    for chunk in steps.chunks(super::db::rows_per_statement(2)) {
-        let rows: Vec<(String,)> = on!(tx, connection => {
-            let mut builder = sqlx::QueryBuilder::new(
-                "UPDATE step SET state = 'done', owner = NULL, lease_until = NULL, error = NULL, finished_at = ",
-            );
-            builder.push_bind(now);
-            push_epochs!(builder, chunk);
-            builder.build_query_as().fetch_all(connection).await?
-        });
-        ours.extend(rows.into_iter().map(|(id,)| id));
-    }
-    Ok(ours)
+    let head = "UPDATE step SET state = 'done', owner = NULL, lease_until = NULL, error = NULL, finished_at = ";
+    Ok(change_ours!(tx, head, now, steps))
 }
 
 /// Marks a step done that left something for a person to look at.
@@ -164,14 +153,7 @@ pub async fn hold(
     step: &Step,
     lease_until: DateTime<Utc>,
 ) -> Result<(), StorageError> {
-    let touched = execute!(
-        tx,
-        "UPDATE step SET lease_until = $3 WHERE id = $1 AND epoch = $2 AND state = 'leased'",
-        step.id.clone(),
-        step.epoch,
-        lease_until
-    );
-    if touched == 1 { Ok(()) } else { Err(StorageError::Fenced(step.id.clone())) }
+    fence(step, &hold_together(tx, &[step], lease_until).await?)
 }
 
 /// As [`hold`], of many steps; gives the ids of those that are still this worker's.
@@ -180,24 +162,7 @@ pub async fn hold_together(
     steps: &[&Step],
     lease_until: DateTime<Utc>,
 ) -> Result<HashSet<String>, StorageError> {
-    if let [alone] = steps {
-        return match hold(tx, alone, lease_until).await {
-            Ok(()) => Ok(HashSet::from([alone.id.clone()])),
-            Err(StorageError::Fenced(_)) => Ok(HashSet::new()),
-            Err(error) => Err(error),
-        };
-    }
-    let mut ours = HashSet::with_capacity(steps.len());
-    for chunk in steps.chunks(super::db::rows_per_statement(2)) {
-        let rows: Vec<(String,)> = on!(tx, connection => {
-            let mut builder = sqlx::QueryBuilder::new("UPDATE step SET lease_until = ");
-            builder.push_bind(lease_until);
-            push_epochs!(builder, chunk);
-            builder.build_query_as().fetch_all(connection).await?
-        });
-        ours.extend(rows.into_iter().map(|(id,)| id));
-    }
-    Ok(ours)
+    Ok(change_ours!(tx, "UPDATE step SET lease_until = ", lease_until, steps))
 }
 
 /// Gives a step back that was claimed and not begun: as if it had not been claimed.
