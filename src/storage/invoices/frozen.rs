@@ -1,0 +1,82 @@
+//! What issued invoices say: texts that never change.
+
+use std::collections::HashMap;
+
+use crate::domain::cycle::Cycle;
+use crate::domain::invoice::InvoiceDocument;
+use crate::storage::db::{fetch_all, fetch_keyed, fetch_optional};
+use crate::storage::{Key, StorageError, Tx, from_json};
+
+/// The stored texts of an issued invoice.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct DocumentRow {
+    /// Whose.
+    pub organization: String,
+    /// Its id.
+    pub id: String,
+    /// Draft text.
+    pub draft: String,
+    /// Header text.
+    pub header: String,
+    /// Hash over both.
+    pub content_hash: String,
+}
+
+impl DocumentRow {
+    /// The document.
+    pub fn document(&self) -> Result<InvoiceDocument, StorageError> {
+        Ok(InvoiceDocument {
+            header: from_json("invoice", "header", &self.id, &self.header)?,
+            draft: from_json("invoice", "draft", &self.id, &self.draft)?,
+        })
+    }
+}
+
+/// Documents of a cycle's issued invoices of a range of organizations.
+pub async fn documents(
+    tx: &mut Tx,
+    first: &str,
+    last: &str,
+    cycle: Cycle,
+) -> Result<Vec<DocumentRow>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        DocumentRow,
+        "SELECT organization, id, draft, header, content_hash FROM invoice \
+         WHERE organization BETWEEN $1 AND $2 AND cycle = $3 AND number IS NOT NULL ORDER BY organization",
+        first,
+        last,
+        cycle.to_string()
+    ))
+}
+
+/// The document of one issued invoice.
+pub async fn document(
+    tx: &mut Tx,
+    organization: &str,
+    id: &str,
+) -> Result<Option<DocumentRow>, StorageError> {
+    Ok(fetch_optional!(
+        tx,
+        DocumentRow,
+        "SELECT organization, id, draft, header, content_hash FROM invoice \
+         WHERE organization = $1 AND id = $2 AND number IS NOT NULL",
+        organization,
+        id
+    ))
+}
+
+/// The documents of issued invoices, by their organizations and ids.
+pub async fn documents_of(
+    tx: &mut Tx,
+    keys: &[Key],
+) -> Result<HashMap<Key, DocumentRow>, StorageError> {
+    let rows = fetch_keyed!(
+        tx,
+        DocumentRow,
+        "SELECT organization, id, draft, header, content_hash FROM invoice \
+         WHERE number IS NOT NULL AND (organization, id)",
+        keys
+    );
+    Ok(rows.into_iter().map(|row| ((row.organization.clone(), row.id.clone()), row)).collect())
+}
