@@ -87,7 +87,8 @@ impl Paid<'_> {
     }
 }
 
-pub(super) async fn settle(
+/// What follows where no money was taken.
+pub(super) async fn not_paid(
     app: &App,
     tx: &mut Tx,
     charge: &Charge,
@@ -99,12 +100,8 @@ pub(super) async fn settle(
     let (id, invoice) = (organization.id.as_str(), charge.subject_id.as_str());
     let told = |kind| mails::of_fact(organization, kind, invoice, Some(&charge.id), now);
     let mails = match outcome {
-        ChargeOutcome::Succeeded { provider_id } => {
-            let paid = Paid { index: 0, charge, provider_id, stored };
-            let mails =
-                succeed(app, tx, &[paid], now).await?.into_iter().flat_map(|(_, mails)| mails);
-            return Ok(Consequences::mails(mails.collect()));
-        }
+        // Money is received with that of others: see [`succeed`].
+        ChargeOutcome::Succeeded { .. } => Vec::new(),
         ChargeOutcome::Declined { .. } => {
             // What came by another route meanwhile stays settled: the status has its own guard.
             let status = failed_status(tx, id, invoice).await?;

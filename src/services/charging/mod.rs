@@ -126,7 +126,7 @@ pub async fn settle_together(
                 paid.push(invoice::Paid { index, charge, provider_id, stored });
             }
             (Subject::Invoice, _) => {
-                follows[index] = invoice::settle(app, tx, charge, outcome, stored, now).await?;
+                follows[index] = invoice::not_paid(app, tx, charge, outcome, stored, now).await?;
             }
             (Subject::Purchase, _) => {
                 follows[index] = purchase::settle(app, tx, charge, outcome, stored, now).await?;
