@@ -95,7 +95,7 @@ impl StepKind {
         Self::Webhook,
     ];
 
-    /// Kinds with an effect outside, which cannot be rolled back: one step each, some at once.
+    /// Kinds with an effect outside, which cannot be rolled back: a step for each, some at once.
     pub const EFFECTS: [Self; 4] = [Self::Charge, Self::Refund, Self::Mail, Self::Webhook];
 
     /// Are several of its steps done together, with a handful of statements? Each still ends for itself.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::db::{execute, fetch_all, fetch_named, fetch_optional, insert};
+use super::db::{execute, fetch_all, fetch_named, fetch_one, fetch_optional, insert};
 use super::{StorageError, Tx, damaged, parsed};
 use crate::domain::credits::Credits;
 use crate::domain::decimal;
@@ -240,6 +240,12 @@ pub async fn ids_after(
         at_most
     );
     Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// How many organizations there are.
+pub async fn count(tx: &mut Tx) -> Result<i64, StorageError> {
+    let (count,) = fetch_one!(tx, (i64,), "SELECT CAST(COUNT(*) AS BIGINT) FROM organization");
+    Ok(count)
 }
 
 /// Ids of all organizations, in order.

@@ -14,13 +14,13 @@ use crate::jobs::definition::Job;
 use crate::services::ServiceError;
 use crate::services::feeds;
 use crate::storage::cycles::{self, Due, Place};
-use crate::storage::steps::Step;
 use crate::storage::{Tx, damaged, parsed, runs, steps};
 
 /// Cycles that end together: what of them is under way, and which feeds look incomplete.
 struct Together {
     plans: i64,
-    covering: Vec<Step>,
+    /// Ranges that close steps cover, in order and apart from each other.
+    covered: Vec<(String, String)>,
     feeds: feeds::Held,
     groups: BTreeMap<Waits, Gathered>,
 }
@@ -36,7 +36,7 @@ struct Gathered {
 }
 
 /// Groups of organizations whose cycles are due, with the ranges their steps cover; of one group's cycle and instant,
-/// or of all. Read page by page, in one snapshot.
+/// or of all. Read page by page; who comes in between is seen by the next look.
 pub(super) async fn due(
     app: &App,
     tx: &mut Tx,
@@ -86,18 +86,21 @@ impl Together {
     async fn read(app: &App, tx: &mut Tx, job: &Job, due: &Due) -> Result<Self, ServiceError> {
         let mut together = Self {
             plans: 0,
-            covering: Vec::new(),
+            covered: Vec::new(),
             feeds: feeds::Held::default(),
             groups: BTreeMap::new(),
         };
+        let mut covering = Vec::new();
         for run in runs::of_cycle(tx, &job.name, &due.cycle).await? {
             if run.due_at == due.due_at {
                 together.plans = run.plans;
-                let mut covering = steps::unfinished(tx, &run.id, StepKind::Close.as_str()).await?;
-                covering.retain(|step| step.state != "parked");
-                together.covering.extend(covering);
+                let steps = steps::unfinished(tx, &run.id, StepKind::Close.as_str()).await?;
+                let at_work = steps.into_iter().filter(|step| step.state != "parked");
+                covering
+                    .extend(at_work.map(|step| (step.first_organization, step.last_organization)));
             }
         }
+        together.covered = apart(covering);
         let Bounds { starts_at, ends_at, .. } = bounds_of(due)?;
         together.feeds = feeds::look(app, tx, starts_at, ends_at).await?;
         Ok(together)
@@ -147,11 +150,27 @@ impl Together {
         if missed > limit {
             return Ok(Some((Some(missed), Vec::new())));
         }
-        let covered = self.covering.iter().any(|step| {
-            (&step.first_organization..=&step.last_organization).contains(&organization)
-        });
+        let begun = self.covered.partition_point(|(first, _)| first <= organization);
+        let covered = self.covered[..begun].last().is_some_and(|(_, last)| organization <= last);
         Ok((!covered).then(|| (None, self.feeds.of(organization))))
     }
+}
+
+/// Ranges in order; those that overlap are one.
+fn apart(mut ranges: Vec<(String, String)>) -> Vec<(String, String)> {
+    ranges.sort();
+    let mut apart: Vec<(String, String)> = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges {
+        match apart.last_mut() {
+            Some((_, until)) if first <= *until => {
+                if last > *until {
+                    *until = last;
+                }
+            }
+            _ => apart.push((first, last)),
+        }
+    }
+    apart
 }
 
 /// The bounds of a due cycle.
@@ -171,4 +190,19 @@ fn missed_cycles(due: &Due, now: DateTime<Utc>) -> Result<u32, ServiceError> {
     let current = Cycle::of_instant(now - grace, zone);
     u32::try_from(current.since(cycle).max(1))
         .map_err(|error| damaged("billing_cycle", "cycle", name, error).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::apart;
+
+    #[test]
+    fn overlapping_ranges_are_one() {
+        let ranges = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+        };
+        let given = ranges(&[("m", "p"), ("a", "c"), ("b", "d"), ("a", "b"), ("q", "q")]);
+        assert_eq!(apart(given), ranges(&[("a", "d"), ("m", "p"), ("q", "q")]));
+        assert_eq!(apart(Vec::new()), Vec::new());
+    }
 }

@@ -155,8 +155,13 @@ async fn due_schedule(
         if runs::has_open(tx, &job.name).await? {
             return Ok(None);
         }
-        let all = everyone(tx, job, &question.only).await?;
-        group.organizations = all.iter().map(|range| range.organizations).sum();
+        // Who they are is read where their steps are planned.
+        group.organizations = if question.only.is_everyone() {
+            usize::try_from(organizations::count(tx).await?).unwrap_or(usize::MAX)
+        } else {
+            let named = everyone(tx, job, &question.only).await?;
+            named.iter().map(|range| range.organizations).sum()
+        };
     }
     Ok((group.organizations > 0 || !group.files.is_empty()).then_some(group))
 }

@@ -83,10 +83,16 @@ impl Only {
         Self(names.into())
     }
 
+    /// Are all meant?
+    #[must_use]
+    pub fn is_everyone(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Is this one asked for?
     #[must_use]
     pub fn wants(&self, organization: &str) -> bool {
-        self.0.is_empty() || self.0.iter().any(|name| name == organization)
+        self.is_everyone() || self.0.iter().any(|name| name == organization)
     }
 }
 
