@@ -77,10 +77,9 @@ pub async fn totals(db: &Db) -> Result<(i64, i64)> {
 
 /// One number.
 pub async fn number(db: &Db, sql: &str) -> Result<i64> {
-    let sql = AssertSqlSafe(sql.to_owned());
     let (number,): (i64,) = match db {
-        Db::Sqlite { writer, .. } => sqlx::query_as(sql).fetch_one(writer).await?,
-        Db::Postgres(pool) => sqlx::query_as(sql).fetch_one(pool).await?,
+        Db::Sqlite(file) => file.read().await?.fetch_one(sql, &[])?,
+        Db::Postgres(pool) => sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_one(pool).await?,
     };
     Ok(number)
 }

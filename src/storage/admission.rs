@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_named, insert};
+use super::db::{Record, execute, fetch_all, fetch_named, insert};
 use super::{StorageError, Tx, damaged, from_json, parsed};
 use crate::domain::admission::Reason;
 use crate::domain::credits::Credits;
@@ -57,7 +58,7 @@ impl Figures {
     }
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Record!)]
 struct Row {
     organization: String,
     state: String,

@@ -3,14 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{fetch_all, insert};
+use super::db::{Record, fetch_all, insert};
 use super::{StorageError, Tx, parsed};
 use crate::domain::alert::{Measure, State};
 use crate::domain::cycle::Cycle;
 
 /// An event of a rule, with the figures of its moment. Amounts are in stored units.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Alert {
     /// Whose.
     pub organization: String,

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::db::{fetch_all, fetch_keyed, insert};
+use macro_rules_attribute::derive;
+
+use super::db::{Record, fetch_all, fetch_keyed, insert};
 use super::{Key, StorageError, Tx, by_organization};
 use crate::domain::cycle::Cycle;
 
 /// A stored document file.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Artifact {
     /// Whose.
     pub organization: String,

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_one, fetch_optional};
+use super::db::{Record, execute, fetch_all, fetch_one, fetch_optional};
 use super::{StorageError, Tx};
 use crate::domain::ids;
 
 /// One thing a person did.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct AuditRow {
     /// Place in the chain, from 1.
     pub seq: i64,

@@ -1,15 +1,16 @@
 //! Runs that are held before their invoices are numbered, and the figures a person confirmed.
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_optional};
+use super::db::{Record, execute, fetch_all, fetch_optional};
 use super::{StorageError, Tx, parsed};
 use crate::domain::brake::Line;
 use crate::domain::cycle::Cycle;
 use crate::domain::money::Money;
 
 /// A run that was held.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Brake {
     /// Which of the run's.
     pub ordinal: i64,
@@ -88,7 +89,7 @@ pub async fn confirm(
     Ok(())
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Record!)]
 struct Row {
     organization: String,
     currency: Option<String>,

@@ -1,12 +1,13 @@
 //! Catalog versions and suppliers' rates.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_optional, insert};
+use super::db::{Record, execute, fetch_all, fetch_optional, insert};
 use super::{StorageError, Tx};
 
 /// A version of the catalog as it was applied: the text of the file.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Record!)]
 pub struct VersionRow {
     /// 1, 2, 3 …
     pub version: i64,
@@ -19,7 +20,7 @@ pub struct VersionRow {
 }
 
 /// A supplier's published price of one dimension of a model.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct SupplierRateRow {
     /// Which meter.
     pub meter: String,

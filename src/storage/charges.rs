@@ -3,9 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
 use super::db::{
-    execute, execute_keyed, fetch_all, fetch_keyed, fetch_one, fetch_optional, insert, on,
+    Record, Statement, execute, execute_keyed, fetch_all, fetch_keyed, fetch_one, fetch_optional,
+    insert,
 };
 use super::{Key, StorageError, Tx, by_organization, parsed};
 use crate::domain::money::{Currency, Money};
@@ -60,7 +62,7 @@ pub struct Charge {
     pub first_sent_at: Option<DateTime<Utc>>,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Record!)]
 struct Row {
     organization: String,
     id: String,
@@ -409,35 +411,33 @@ pub async fn settle(
 ) -> Result<HashSet<Key>, StorageError> {
     let mut settled = HashSet::with_capacity(answers.len());
     for chunk in answers.chunks(super::db::rows_per_statement(7)) {
-        let rows: Vec<Key> = on!(tx, connection => {
-            let mut builder = sqlx::QueryBuilder::new(
-                "WITH answer (organization, id, state, provider_id, code, message, hard) AS (",
-            );
-            builder.push_values(chunk, |mut values, (charge, outcome)| {
+        let mut statement = Statement::new(
+            "WITH answer (organization, id, state, provider_id, code, message, hard) AS (",
+        );
+        statement
+            .values(chunk, |row, (charge, outcome)| {
                 let decline = match outcome {
                     ChargeOutcome::Declined { decline, .. } => Some(decline),
                     _ => None,
                 };
-                values
-                    .push_bind(charge.request.organization.clone())
-                    .push_bind(charge.id.clone())
-                    .push_bind(outcome.state().as_str())
-                    .push_bind(outcome.provider_id().map(str::to_owned))
-                    .push_bind(decline.map(|decline| decline.code.clone()))
-                    .push_bind(decline.map(|decline| decline.message.clone()))
-                    .push_bind(decline.is_some_and(|decline| decline.hard));
-            });
-            builder.push(
+                row.bind(charge.request.organization.clone())
+                    .bind(charge.id.clone())
+                    .bind(outcome.state().as_str())
+                    .bind(outcome.provider_id().map(str::to_owned))
+                    .bind(decline.map(|decline| decline.code.clone()))
+                    .bind(decline.map(|decline| decline.message.clone()))
+                    .bind(decline.is_some_and(|decline| decline.hard));
+            })
+            .push(
                 ") UPDATE charge SET state = answer.state, provider_id = answer.provider_id, \
                  decline_code = answer.code, message = answer.message, decline_hard = answer.hard, settled_at = ",
-            );
-            builder.push_bind(now);
-            builder.push(
+            )
+            .bind(now)
+            .push(
                 " FROM answer WHERE charge.organization = answer.organization AND charge.id = answer.id \
                  AND charge.state NOT IN ('succeeded', 'declined') RETURNING charge.organization, charge.id",
             );
-            builder.build_query_as().fetch_all(connection).await?
-        });
+        let rows: Vec<Key> = statement.fetch_all(tx).await?;
         settled.extend(rows);
     }
     Ok(settled)

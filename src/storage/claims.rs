@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::db::{fetch_all, fetch_optional, on, rows_per_statement};
+use super::db::{Statement, fetch_all, fetch_optional, record_with, rows_per_statement};
 use super::steps::{KNOWN_KINDS, Step};
 use super::{StorageError, Tx, migrations};
 
@@ -27,14 +27,15 @@ pub struct Claim<'a> {
 }
 
 /// A step in a worker's hands.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Claimed {
     /// The step.
-    #[sqlx(flatten)]
     pub step: Step,
     /// The cycle of its run, as text; empty: it is about no cycle.
     pub cycle: Option<String>,
 }
+
+record_with!(Claimed { step: Step, cycle });
 
 /// The columns a claim gives.
 macro_rules! returning {
@@ -232,19 +233,16 @@ pub async fn renew(
         Tx::Postgres(_) => " FOR UPDATE SKIP LOCKED)",
     };
     for chunk in steps.chunks(rows_per_statement(2)) {
-        on!(tx, connection => {
-            let mut builder = sqlx::QueryBuilder::new("UPDATE step SET lease_until = ");
-            builder.push_bind(lease_until);
-            builder.push(
-                " WHERE id IN (SELECT id FROM step WHERE state = 'leased' AND (id, epoch) IN (",
-            );
-            builder.push_values(chunk, |mut values, step| {
-                values.push_bind(step.id.clone()).push_bind(step.epoch);
-            });
-            builder.push(")");
-            builder.push(skip);
-            builder.build().execute(connection).await?.rows_affected()
-        });
+        let mut statement = Statement::new("UPDATE step SET lease_until = ");
+        statement
+            .bind(lease_until)
+            .push(" WHERE id IN (SELECT id FROM step WHERE state = 'leased' AND (id, epoch) IN (")
+            .values(chunk, |row, step| {
+                row.bind(step.id.clone()).bind(step.epoch);
+            })
+            .push(")")
+            .push(skip);
+        statement.execute(tx).await?;
     }
     Ok(())
 }

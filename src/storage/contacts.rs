@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, insert};
+use super::db::{Record, execute, fetch_all, insert};
 use super::{StorageError, Tx};
 
 /// A person with a role.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Contact {
     /// Whose.
     pub organization: String,

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{fetch_all, insert};
+use super::db::{Record, fetch_all, insert};
 use super::{StorageError, Tx, by_organization, parsed};
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
 
 /// Credits of one grant in one credit note.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Correction {
     /// Whose.
     pub organization: String,

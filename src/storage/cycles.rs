@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Duration, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_named, fetch_one, fetch_optional, insert, on};
+use super::db::{
+    Record, Statement, execute, fetch_all, fetch_named, fetch_one, fetch_optional, insert,
+};
 use super::{StorageError, Tx, by_organization, from_json, parsed, to_json};
 use crate::domain::close::OpenCycle;
 use crate::domain::credits::Credits;
@@ -30,7 +33,7 @@ pub struct Stored {
 }
 
 /// A cycle that has ended, with its grace, and is not closed.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Due {
     /// Whose.
     pub organization: String,
@@ -46,7 +49,7 @@ pub struct Due {
     pub alone: bool,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Record!)]
 struct Row {
     organization: String,
     cycle: String,
@@ -147,26 +150,23 @@ pub async fn close(tx: &mut Tx, cycles: &[Closed], now: DateTime<Utc>) -> Result
     }
     let mut touched = 0;
     for chunk in rows.chunks(super::db::rows_per_statement(5)) {
-        touched += on!(tx, connection => {
-            let mut builder = sqlx::QueryBuilder::new(
-                "WITH closed (organization, cycle, statement, outcome, closed_at) AS (",
-            );
-            builder.push_values(chunk, |mut values, (closed, json)| {
-                values
-                    .push_bind(closed.organization.clone())
-                    .push_bind(closed.cycle.to_string())
-                    .push_bind(json.clone())
-                    .push_bind(if closed.invoiced { "invoiced" } else { "nothing_to_bill" })
-                    .push_bind(now);
-            });
-            builder.push(
+        let mut statement =
+            Statement::new("WITH closed (organization, cycle, statement, outcome, closed_at) AS (");
+        statement
+            .values(chunk, |row, (closed, json)| {
+                row.bind(closed.organization.clone())
+                    .bind(closed.cycle.to_string())
+                    .bind(json.clone())
+                    .bind(if closed.invoiced { "invoiced" } else { "nothing_to_bill" })
+                    .bind(now);
+            })
+            .push(
                 ") UPDATE billing_cycle SET state = 'closed', statement = closed.statement, \
                  outcome = closed.outcome, closed_at = closed.closed_at FROM closed \
                  WHERE billing_cycle.organization = closed.organization \
                  AND billing_cycle.cycle = closed.cycle AND billing_cycle.state = 'open'",
             );
-            builder.build().execute(connection).await?.rows_affected()
-        });
+        touched += statement.execute(tx).await?;
     }
     if touched != rows.len() as u64 {
         return Err(StorageError::Refused(

@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_optional};
+use super::db::{Record, execute, fetch_all, fetch_optional};
 use super::{StorageError, Tx, by_organization, from_json, parsed};
 use crate::domain::cycle::Cycle;
 use crate::domain::document::Document;
 use crate::domain::money::{Currency, Money};
 
 /// A stored document.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Row {
     /// Whose.
     pub organization: String,

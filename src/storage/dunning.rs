@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, execute_keyed, fetch_all, fetch_named, fetch_optional, insert};
+use super::db::{Record, execute, execute_keyed, fetch_all, fetch_named, fetch_optional, insert};
 use super::{Key, StorageError, Tx};
 
 /// The dunning of one invoice.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Dunning {
     /// Whose.
     pub organization: String,

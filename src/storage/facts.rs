@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::fetch_all;
+use super::db::{Record, fetch_all};
 use super::{StorageError, Tx, by_organization, from_json};
 use crate::domain::invoice::{InvoiceDraft, InvoiceHeader};
 
 /// An invoice's frozen texts, and what its row says of them beside.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Record!)]
 pub struct Filed {
     /// Whose.
     pub organization: String,
@@ -106,7 +107,7 @@ pub async fn closed_at(
 }
 
 /// A catalog version as stored.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Record!)]
 pub struct Version {
     /// Its number.
     pub version: i64,

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{fetch_all, insert};
+use super::db::{Record, fetch_all, insert};
 use super::{StorageError, Tx, by_organization, parsed};
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
 use crate::domain::grant::{Grant, OpenGrant};
 
-#[derive(sqlx::FromRow)]
+#[derive(Record!)]
 struct GrantRow {
     organization: String,
     id: String,

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{fetch_all, fetch_named, insert};
+use super::db::{Record, fetch_all, fetch_named, insert};
 use super::{StorageError, Tx, by_organization, parsed};
 use crate::domain::credits::Credits;
 use crate::domain::ledger::{Account, Entry, Head, LedgerTransaction, Posting, Unit};
@@ -34,7 +35,7 @@ impl Heads {
     }
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Record!)]
 struct HeadRow {
     organization: String,
     seq: i64,
@@ -199,7 +200,7 @@ pub async fn set_remaining(
     Ok(())
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Record!)]
 struct TransactionRow {
     organization: String,
     seq: i64,
@@ -212,7 +213,7 @@ struct TransactionRow {
     hash: String,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Record!)]
 struct EntryRow {
     organization: String,
     seq: i64,

@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_keyed, fetch_optional, insert, on};
+use super::db::{Record, Statement, execute, fetch_all, fetch_keyed, fetch_optional, insert};
 use super::{Key, StorageError, Tx};
 
 /// A mail to one recipient.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Mail {
     /// Whose.
     pub organization: String,
@@ -112,20 +113,18 @@ pub async fn mark_sent(
     now: DateTime<Utc>,
 ) -> Result<(), StorageError> {
     for chunk in sent.chunks(super::db::rows_per_statement(3)) {
-        on!(tx, connection => {
-            let mut builder =
-                sqlx::QueryBuilder::new("WITH sent (organization, id, message_id) AS (");
-            builder.push_values(chunk, |mut values, (key, message_id)| {
-                values.push_bind(key.0.clone()).push_bind(key.1.clone()).push_bind(message_id.clone());
-            });
-            builder.push(") UPDATE mail SET state = 'sent', message_id = sent.message_id, sent_at = ");
-            builder.push_bind(now);
-            builder.push(
+        let mut statement = Statement::new("WITH sent (organization, id, message_id) AS (");
+        statement
+            .values(chunk, |row, (key, message_id)| {
+                row.bind(key.0.clone()).bind(key.1.clone()).bind(message_id.clone());
+            })
+            .push(") UPDATE mail SET state = 'sent', message_id = sent.message_id, sent_at = ")
+            .bind(now)
+            .push(
                 " FROM sent WHERE mail.organization = sent.organization AND mail.id = sent.id \
                  AND mail.state = 'ready'",
             );
-            builder.build().execute(connection).await?.rows_affected()
-        });
+        statement.execute(tx).await?;
     }
     Ok(())
 }

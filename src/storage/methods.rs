@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_keyed, fetch_optional, insert};
+use super::db::{Record, execute, fetch_all, fetch_keyed, fetch_optional, insert};
 use super::{Key, StorageError, Tx};
 use crate::domain::payment::MethodDetails;
 
 /// A saved method.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Method {
     /// Whose.
     pub organization: String,

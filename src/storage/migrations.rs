@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::postgres::PgPool;
 
-use super::db::{fetch_all, fetch_one};
+use super::db::{execute, fetch_all, fetch_one};
 use super::{Db, StorageError, Tx};
 
 static PORTABLE: Migrator = sqlx::migrate!("./migrations");
@@ -25,7 +25,7 @@ static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
 /// refuses.
 pub async fn migrate(db: &Db) -> Result<(), StorageError> {
     match db {
-        Db::Sqlite { writer, .. } => merged(&SQLITE).run(writer).await?,
+        Db::Sqlite(_) => apply_to_file(db, &merged(&SQLITE)).await?,
         Db::Postgres(pool) => {
             let all = merged(&POSTGRES);
             // The driver's lock belongs to a session, which a pooler in transaction mode hands to others: it is
@@ -47,6 +47,64 @@ pub async fn migrate(db: &Db) -> Result<(), StorageError> {
         }
     }
     Ok(())
+}
+
+/// The table sqlx keeps for a migrator; the same on both engines, so that its checks and ours read alike.
+const APPLIED: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
+    version BIGINT PRIMARY KEY,
+    description TEXT NOT NULL,
+    installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    success BOOLEAN NOT NULL,
+    checksum BLOB NOT NULL,
+    execution_time BIGINT NOT NULL
+)";
+
+/// Applies to an embedded file what it lacks, each migration in a transaction of its own.
+async fn apply_to_file(db: &Db, all: &Migrator) -> Result<(), StorageError> {
+    let mut applied = applied_to_file(db).await?;
+    for migration in all.iter() {
+        match applied.remove(&migration.version) {
+            Some(checksum) if checksum == migration.checksum.as_ref() => {}
+            Some(_) => return Err(MigrateError::VersionMismatch(migration.version).into()),
+            None => apply_one(db, migration).await?,
+        }
+    }
+    match applied.into_keys().next() {
+        Some(version) => Err(MigrateError::VersionMissing(version).into()),
+        None => Ok(()),
+    }
+}
+
+/// Versions and checksums of what was applied to a file.
+async fn applied_to_file(db: &Db) -> Result<BTreeMap<i64, Vec<u8>>, StorageError> {
+    let mut tx = db.read().await?;
+    let table = "SELECT COUNT(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+    let (tables,) = fetch_one!(&mut tx, (i64,), table);
+    if tables == 0 {
+        return Ok(BTreeMap::new());
+    }
+    let sql = "SELECT version, checksum FROM _sqlx_migrations";
+    Ok(fetch_all!(&mut tx, (i64, Vec<u8>), sql).into_iter().collect())
+}
+
+async fn apply_one(db: &Db, migration: &Migration) -> Result<(), StorageError> {
+    let mut tx = db.write().await?;
+    execute!(&mut tx, APPLIED);
+    // Another process may have been first.
+    let note = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                VALUES ($1, $2, TRUE, $3, -1) ON CONFLICT (version) DO NOTHING";
+    let version = migration.version;
+    let noted = execute!(
+        &mut tx,
+        note,
+        version,
+        migration.description.as_ref(),
+        migration.checksum.to_vec()
+    );
+    if let (1, Tx::Sqlite(file)) = (noted, &tx) {
+        file.run_script(migration.sql.as_str())?;
+    }
+    tx.commit().await
 }
 
 /// Was exactly this set applied, unchanged? Anything else is for the migrator to apply or refuse.
@@ -144,6 +202,7 @@ async fn refuse_pending(pool: &PgPool, known: &Migrator, role: &str) -> Result<(
 }
 
 fn merged(engine: &Migrator) -> Migrator {
-    let all: Vec<Migration> = PORTABLE.iter().chain(engine.iter()).cloned().collect();
+    let mut all: Vec<Migration> = PORTABLE.iter().chain(engine.iter()).cloned().collect();
+    all.sort_by_key(|migration| migration.version);
     Migrator::with_migrations(all)
 }

@@ -44,6 +44,7 @@ pub mod usage;
 pub mod webhooks;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 pub use db::{Db, Tx};
 
@@ -53,9 +54,18 @@ pub type Key = (String, String);
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// The engine refused or could not be reached.
+    /// The server refused or could not be reached.
     #[error("database: {0}")]
-    Engine(#[from] sqlx::Error),
+    Server(#[from] sqlx::Error),
+    /// The embedded engine refused, or its file failed.
+    #[error("database: {0}")]
+    Embedded(#[from] rusqlite::Error),
+    /// Nobody gave a connection back, or ended writing, for this long.
+    #[error("database: locked, another transaction has been at it for {} s", .0.as_secs())]
+    Busy(Duration),
+    /// The engine ended the transaction by itself, as when the disk is full; nothing of it remains.
+    #[error("database: the transaction was ended by the engine; nothing of it was written")]
+    Ended,
     /// The schema is not this program's.
     #[error("database schema: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -86,24 +96,21 @@ impl StorageError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Engine(sqlx::Error::Database(error)) => {
+            // Serialization, deadlock, lock timeout, shutdown, lost connection, out of resources: all pass.
+            Self::Server(sqlx::Error::Database(error)) => {
                 let code = error.code().unwrap_or_default();
-                // SQLite BUSY, LOCKED, IOERR, FULL, CANTOPEN; PostgreSQL serialization, deadlock, lock timeout,
-                // shutdown, lost connection, out of resources: all pass.
-                let sqlite = code
-                    .parse::<i64>()
-                    .is_ok_and(|code| matches!(code & 0xFF, 5 | 6 | 10 | 13 | 14));
-                (sqlite && code.len() < 5)
-                    || matches!(
-                        code.as_ref(),
-                        "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "25P03"
-                    )
-                    || code.starts_with("08")
+                matches!(
+                    code.as_ref(),
+                    "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "25P03"
+                ) || code.starts_with("08")
                     || code.starts_with("53")
             }
-            Self::Engine(
-                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed,
-            ) => true,
+            Self::Server(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => true,
+            // BUSY, LOCKED, IOERR, FULL, CANTOPEN.
+            Self::Embedded(rusqlite::Error::SqliteFailure(error, _)) => {
+                matches!(error.extended_code & 0xFF, 5 | 6 | 10 | 13 | 14)
+            }
+            Self::Busy(_) | Self::Ended => true,
             _ => false,
         }
     }
@@ -111,11 +118,18 @@ impl StorageError {
     /// Did a value leave the range its column allows?
     #[must_use]
     pub fn is_out_of_range(&self) -> bool {
-        // 22003 is PostgreSQL's word for an integer that does not fit; SQLite has only the column's check.
-        // A sum that leaves the integers on SQLite has only its words.
-        matches!(self, Self::Engine(sqlx::Error::Database(error))
-            if error.is_check_violation() || error.code().is_some_and(|code| code == "22003")
-                || error.message() == "integer overflow")
+        match self {
+            // 22003: an integer that does not fit.
+            Self::Server(sqlx::Error::Database(error)) => {
+                error.is_check_violation() || error.code().is_some_and(|code| code == "22003")
+            }
+            // The column's check; a sum that leaves the integers has only its words.
+            Self::Embedded(rusqlite::Error::SqliteFailure(error, message)) => {
+                error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_CHECK
+                    || message.as_deref() == Some("integer overflow")
+            }
+            _ => false,
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Facts of notices, frozen when made: at most one per key.
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_optional, insert};
+use super::db::{Record, execute, fetch_all, fetch_optional, insert};
 use super::{StorageError, Tx};
 
 /// A stored notice.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Notice {
     /// Whose.
     pub organization: String,

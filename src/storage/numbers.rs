@@ -1,8 +1,9 @@
 //! Series of numbers: taken in the transaction that uses them, so that there are no gaps.
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{fetch_all, fetch_one, fetch_optional};
+use super::db::{Record, fetch_all, fetch_one, fetch_optional};
 use super::{StorageError, Tx};
 
 /// Takes `count` numbers of a series; gives the first. The row lock orders issuers, and a rollback
@@ -34,7 +35,7 @@ pub async fn last_issued_at(
 }
 
 /// A number as issued.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Record!)]
 pub struct NumberRow {
     /// Its series.
     pub series: String,

@@ -1,8 +1,9 @@
 //! Organizations and their effective-dated terms.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_named, fetch_one, fetch_optional, insert};
+use super::db::{Record, execute, fetch_all, fetch_named, fetch_one, fetch_optional, insert};
 use super::{StorageError, Tx, damaged, parsed};
 use crate::domain::credits::Credits;
 use crate::domain::decimal;
@@ -45,7 +46,7 @@ pub struct Stored {
     pub created_at: DateTime<Utc>,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Record!)]
 struct Row {
     id: String,
     name: String,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::NaiveDate;
 
-use super::db::{fetch_all, on};
+use super::db::{Statement, fetch_all};
 use super::{StorageError, Tx, parsed};
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
@@ -50,20 +50,20 @@ pub async fn by_project(
     if projects.is_empty() {
         return Ok(Projects::new());
     }
-    let rows: Vec<(String, String, String, i64)> = on!(tx, connection => {
-        let mut builder = sqlx::QueryBuilder::new(
-            "SELECT organization, billed_cycle, project, CAST(COALESCE(SUM(credits), 0) AS BIGINT) \
-             FROM usage_rollup WHERE organization BETWEEN ",
-        );
-        builder.push_bind(first.to_owned()).push(" AND ").push_bind(last.to_owned());
-        builder.push(" AND billed_cycle >= ").push_bind(since.to_string()).push(" AND project IN (");
-        let mut names = builder.separated(", ");
-        for project in projects {
-            names.push_bind((*project).to_owned());
-        }
-        names.push_unseparated(") GROUP BY organization, billed_cycle, project");
-        builder.build_query_as().fetch_all(connection).await?
-    });
+    let mut statement = Statement::new(
+        "SELECT organization, billed_cycle, project, CAST(COALESCE(SUM(credits), 0) AS BIGINT) \
+         FROM usage_rollup WHERE organization BETWEEN ",
+    );
+    statement
+        .bind(first)
+        .push(" AND ")
+        .bind(last)
+        .push(" AND billed_cycle >= ")
+        .bind(since.to_string())
+        .push(" AND project IN (")
+        .list(projects)
+        .push(") GROUP BY organization, billed_cycle, project");
+    let rows: Vec<(String, String, String, i64)> = statement.fetch_all(tx).await?;
     let mut used = Projects::with_capacity(rows.len());
     for (organization, cycle, project, nano) in rows {
         let cycle = parsed("usage_rollup", "billed_cycle", &organization, &cycle)?;

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{fetch_all, insert};
+use super::db::{Record, fetch_all, insert};
 use super::{StorageError, Tx, by_organization, parsed};
 use crate::domain::money::{Currency, Money};
 
 /// Money that came in for an invoice.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Payment {
     /// Whose.
     pub organization: String,

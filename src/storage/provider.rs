@@ -1,8 +1,9 @@
 //! The payment provider: notifications heard, and whether it answers.
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_optional};
+use super::db::{Record, execute, fetch_optional};
 use super::{StorageError, Tx};
 
 /// Records a notification. False: it was heard before.
@@ -33,7 +34,7 @@ pub async fn heard(tx: &mut Tx, id: &str) -> Result<bool, StorageError> {
 }
 
 /// How a provider has been answering.
-#[derive(Debug, Clone, Default, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Record!)]
 pub struct Health {
     /// Unclear answers in a row.
     pub failures: i64,

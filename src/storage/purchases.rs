@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 use rust_decimal::Decimal;
 
-use super::db::{execute, fetch_all, fetch_optional};
+use super::db::{Record, execute, fetch_all, fetch_optional};
 use super::{StorageError, Tx, by_organization, damaged, parsed};
 use crate::domain::close::PaidPurchase;
 use crate::domain::credits::Credits;
@@ -65,7 +66,7 @@ impl Purchase {
     }
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Record!)]
 struct Row {
     organization: String,
     id: String,

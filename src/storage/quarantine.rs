@@ -1,8 +1,9 @@
 //! Input rows that were set aside with a reason, until somebody mends the cause and retries them.
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, insert};
+use super::db::{Record, execute, fetch_all, insert};
 use super::{StorageError, Tx};
 use crate::domain::ids;
 
@@ -22,7 +23,7 @@ pub struct Rejected {
 }
 
 /// A row that is set aside.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Record!)]
 pub struct Row {
     /// Its id.
     pub id: String,

@@ -1,12 +1,13 @@
 //! Automatic purchases: who wants them, within which limits, and how they went.
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_optional};
+use super::db::{Record, execute, fetch_all, fetch_optional};
 use super::{StorageError, Tx};
 
 /// An organization's automatic purchases.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Recharge {
     /// Whose.
     pub organization: String,

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_optional};
+use super::db::{Record, execute, fetch_all, fetch_optional};
 use super::{StorageError, Tx, by_organization, parsed};
 use crate::domain::money::{Currency, Money};
 
 /// A stored refund.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Refund {
     /// Whose.
     pub organization: String,

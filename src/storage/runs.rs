@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_one, fetch_optional};
+use super::db::{Record, execute, fetch_all, fetch_one, fetch_optional};
 use super::{StorageError, Tx};
 
 /// A run.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Run {
     /// Its id.
     pub id: String,
@@ -39,7 +40,7 @@ macro_rules! select {
 }
 
 /// How many steps of a run stand where.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Record!)]
 pub struct Counts {
     /// Finished.
     pub done: i64,

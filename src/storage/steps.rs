@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_one, fetch_optional, insert, on};
+use super::db::{Record, Statement, execute, fetch_all, fetch_one, fetch_optional, insert};
 use super::{Key, StorageError, Tx};
 
 /// A step as a worker sees it.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Step {
     /// Its id.
     pub id: String,
@@ -89,16 +90,15 @@ macro_rules! change_ours {
     ($tx:expr, $head:expr, $value:expr, $steps:expr) => {{
         let mut ours = HashSet::with_capacity($steps.len());
         for chunk in $steps.chunks(super::db::rows_per_statement(2)) {
-            let rows: Vec<(String,)> = on!($tx, connection => {
-                let mut builder = sqlx::QueryBuilder::new($head);
-                builder.push_bind($value);
-                builder.push(" WHERE state = 'leased' AND (id, epoch) IN (");
-                builder.push_values(chunk, |mut values, step| {
-                    values.push_bind(step.id.clone()).push_bind(step.epoch);
-                });
-                builder.push(") RETURNING id");
-                builder.build_query_as().fetch_all(connection).await?
-            });
+            let mut statement = Statement::new($head);
+            statement
+                .bind($value)
+                .push(" WHERE state = 'leased' AND (id, epoch) IN (")
+                .values(chunk, |row, step| {
+                    row.bind(step.id.clone()).bind(step.epoch);
+                })
+                .push(") RETURNING id");
+            let rows: Vec<(String,)> = statement.fetch_all($tx).await?;
             ours.extend(rows.into_iter().map(|(id,)| id));
         }
         ours

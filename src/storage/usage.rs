@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, NaiveDate, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{fetch_all, insert, on};
+use super::db::{Record, Statement, fetch_all, insert, record_with};
 use super::{StorageError, Tx, by_organization, parsed, to_json};
 use crate::domain::credits::{Credits, CreditsError};
 use crate::domain::cycle::Cycle;
@@ -40,7 +41,7 @@ pub enum Stored {
     Conflict,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Record!)]
 struct KeyRow {
     organization: String,
     source: String,
@@ -126,20 +127,18 @@ async fn compare(
 ) -> Result<Vec<Option<Stored>>, StorageError> {
     let mut stored: HashMap<(String, String, String), (String, String)> = HashMap::new();
     for chunk in events.chunks(super::db::rows_per_statement(3)) {
-        let rows: Vec<KeyRow> = on!(tx, connection => {
-            let mut builder = sqlx::QueryBuilder::new(
-                "SELECT organization, source, event_id, content_hash, batch FROM usage_event \
-                 WHERE (organization, source, event_id) IN (",
-            );
-            builder.push_values(chunk, |mut values, rated| {
-                values
-                    .push_bind(rated.event.organization.clone())
-                    .push_bind(rated.event.source.clone())
-                    .push_bind(rated.event.id.clone());
-            });
-            builder.push(")");
-            builder.build_query_as().fetch_all(connection).await?
-        });
+        let mut statement = Statement::new(
+            "SELECT organization, source, event_id, content_hash, batch FROM usage_event \
+             WHERE (organization, source, event_id) IN (",
+        );
+        statement
+            .values(chunk, |row, rated| {
+                row.bind(rated.event.organization.clone())
+                    .bind(rated.event.source.clone())
+                    .bind(rated.event.id.clone());
+            })
+            .push(")");
+        let rows: Vec<KeyRow> = statement.fetch_all(tx).await?;
         for row in rows {
             stored.insert(
                 (row.organization, row.source, row.event_id),
@@ -219,7 +218,7 @@ pub async fn roll_up<'a>(
     Ok(())
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Record!)]
 struct SummaryRow {
     organization: String,
     cycle: String,
@@ -285,12 +284,12 @@ pub async fn summaries_of_all_cycles(
 }
 
 /// A summary with the cycle that bills it.
-#[derive(sqlx::FromRow)]
 struct BilledRow {
     billed_cycle: String,
-    #[sqlx(flatten)]
     summary: SummaryRow,
 }
+
+record_with!(BilledRow { summary: SummaryRow, billed_cycle });
 
 /// Rated use not yet taken by a close: all roll-ups billed in a cycle from `first_open` on.
 pub async fn unbilled(
@@ -335,7 +334,7 @@ pub async fn by_billed_cycle(
 }
 
 /// Where a roll-up and the events it should sum differ.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct RollupDifference {
     /// Whose.
     pub organization: String,

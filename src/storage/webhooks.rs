@@ -1,12 +1,13 @@
 //! The outbox of webhooks: a row for each fact and endpoint, made in the transaction of the fact.
 
 use chrono::{DateTime, Utc};
+use macro_rules_attribute::derive;
 
-use super::db::{execute, fetch_all, fetch_optional, insert};
+use super::db::{Record, execute, fetch_all, fetch_optional, insert};
 use super::{StorageError, Tx};
 
 /// A webhook to one endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Webhook {
     /// Whose.
     pub organization: String,
@@ -27,7 +28,7 @@ pub struct Webhook {
 }
 
 /// A webhook as it is listed.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Record!)]
 pub struct Listed {
     /// Whose.
     pub organization: String,

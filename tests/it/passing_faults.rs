@@ -40,8 +40,13 @@ impl sqlx::error::DatabaseError for Coded {
     }
 }
 
-fn is_transient(code: &'static str) -> bool {
-    StorageError::Engine(sqlx::Error::Database(Box::new(Coded(code)))).is_transient()
+fn passes_on_a_server(code: &'static str) -> bool {
+    StorageError::Server(sqlx::Error::Database(Box::new(Coded(code)))).is_transient()
+}
+
+fn passes_in_a_file(code: i32) -> bool {
+    let error = rusqlite::ffi::Error::new(code);
+    StorageError::Embedded(rusqlite::Error::SqliteFailure(error, None)).is_transient()
 }
 
 // One failed write of the database's file parked the step it happened in: money that had been taken
@@ -49,11 +54,15 @@ fn is_transient(code: &'static str) -> bool {
 #[test]
 fn a_failed_write_of_the_database_parks_nothing() {
     // IOERR, its READ, WRITE, FSYNC, TRUNCATE, SHMOPEN; CANTOPEN; FULL.
-    for code in ["10", "266", "778", "1034", "1546", "4618", "14", "13"] {
-        assert!(is_transient(code), "SQLite's {code} passes");
+    for code in [10, 266, 778, 1034, 1546, 4618, 14, 13] {
+        assert!(passes_in_a_file(code), "SQLite's {code} passes");
     }
-    // CORRUPT, NOTADB, CONSTRAINT_UNIQUE, READONLY; PostgreSQL: a unique violation, a syntax error.
-    for code in ["11", "26", "2067", "8", "23505", "42601"] {
-        assert!(!is_transient(code), "{code} does not pass by itself");
+    // CORRUPT, NOTADB, CONSTRAINT_UNIQUE, READONLY.
+    for code in [11, 26, 2067, 8] {
+        assert!(!passes_in_a_file(code), "SQLite's {code} does not pass by itself");
+    }
+    // Shutting down, no more connections; a unique violation, a syntax error.
+    for (code, passes) in [("57P01", true), ("53300", true), ("23505", false), ("42601", false)] {
+        assert_eq!(passes_on_a_server(code), passes, "PostgreSQL's {code}");
     }
 }

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use monthend::app::open_database;
+use sqlx::PgPool;
 use sqlx::migrate::{Migration, Migrator};
-use sqlx::{PgPool, SqlitePool};
 
 use crate::harness::Engine;
 use crate::harness::database::{Place, execute, table};
@@ -39,12 +39,27 @@ async fn first(engine: &str) -> Migrator {
 async fn a_first_database(engine: Engine, address: &str) {
     match engine {
         Engine::Sqlite => {
-            let pool = SqlitePool::connect(&format!("{address}?mode=rwc")).await.unwrap();
-            first("sqlite").await.run(&pool).await.unwrap();
-            for row in ROWS {
-                sqlx::query(row).execute(&pool).await.unwrap();
+            let file = address.strip_prefix("sqlite:").unwrap();
+            let connection = rusqlite::Connection::open(file).unwrap();
+            // As the migrator of the first version wrote it.
+            connection
+                .execute_batch(
+                    "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+                     installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
+                     checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)",
+                )
+                .unwrap();
+            for migration in first("sqlite").await.iter() {
+                connection.execute_batch(migration.sql.as_str()).unwrap();
+                let note = "INSERT INTO _sqlx_migrations VALUES (?1, ?2, ?3, TRUE, ?4, 1)";
+                let (version, checksum) = (migration.version, migration.checksum.as_ref());
+                let noted =
+                    (version, migration.description.as_ref(), "2026-01-01 00:00:00", checksum);
+                connection.execute(note, noted).unwrap();
             }
-            pool.close().await;
+            for row in ROWS {
+                connection.execute_batch(row).unwrap();
+            }
         }
         Engine::Postgres => {
             let pool = PgPool::connect(address).await.unwrap();

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
+use macro_rules_attribute::derive;
+
 use crate::domain::cycle::Cycle;
 use crate::domain::invoice::InvoiceDocument;
-use crate::storage::db::{fetch_all, fetch_keyed, fetch_optional};
+use crate::storage::db::{Record, fetch_all, fetch_keyed, fetch_optional};
 use crate::storage::{Key, StorageError, Tx, from_json};
 
 /// The stored texts of an issued invoice.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Record!)]
 pub struct DocumentRow {
     /// Whose.
     pub organization: String,

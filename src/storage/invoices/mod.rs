@@ -5,10 +5,13 @@ mod frozen;
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use macro_rules_attribute::derive;
 
 pub use frozen::{DocumentRow, document, documents, documents_of};
 
-use super::db::{execute, execute_keyed, fetch_all, fetch_one, fetch_optional, insert, on};
+use super::db::{
+    Record, Statement, execute, execute_keyed, fetch_all, fetch_one, fetch_optional, insert,
+};
 use super::{Key, StorageError, Tx, by_organization, damaged, from_json, parsed, to_json};
 use crate::domain::cycle::Cycle;
 use crate::domain::ids;
@@ -40,7 +43,7 @@ pub mod payment_status {
 }
 
 /// An invoice's row: what lists and steps need, without the document.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Record!)]
 pub struct Row {
     /// Whose.
     pub organization: String,
@@ -138,7 +141,7 @@ pub async fn add_drafts(tx: &mut Tx, drafts: &[InvoiceDraft]) -> Result<(), Stor
 }
 
 /// A draft as stored, to be issued.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Record!)]
 pub struct DraftRow {
     /// Whose.
     pub organization: String,
@@ -228,39 +231,37 @@ pub struct Issued {
 pub async fn issue(tx: &mut Tx, invoices: &[Issued]) -> Result<(), StorageError> {
     let mut touched = 0;
     for chunk in invoices.chunks(super::db::rows_per_statement(11)) {
-        touched += on!(tx, connection => {
-            let mut builder = sqlx::QueryBuilder::new(
-                "WITH issued (organization, id, status, payment_status, series, series_number, number, \
-                 issued_on, issued_at, header, content_hash) AS (",
-            );
-            builder.push_values(chunk, |mut values, invoice| {
-                values
-                    .push_bind(invoice.organization.clone())
-                    .push_bind(invoice.id.clone())
-                    .push_bind(if invoice.settled { "settled" } else { "issued" })
-                    .push_bind(if invoice.settled {
-                        payment_status::NOT_REQUIRED
-                    } else {
-                        payment_status::DUE
-                    })
-                    .push_bind(invoice.series.clone())
-                    .push_bind(invoice.series_number)
-                    .push_bind(invoice.header.number.clone())
-                    .push_bind(invoice.header.issued_on)
-                    .push_bind(invoice.issued_at)
-                    .push_bind(invoice.header_json.clone())
-                    .push_bind(invoice.content_hash.clone());
-            });
-            builder.push(
-                ") UPDATE invoice SET status = issued.status, payment_status = issued.payment_status, \
-                 series = issued.series, series_number = issued.series_number, number = issued.number, \
-                 issued_on = issued.issued_on, issued_at = issued.issued_at, header = issued.header, \
-                 content_hash = issued.content_hash FROM issued \
-                 WHERE invoice.organization = issued.organization AND invoice.id = issued.id \
-                 AND invoice.status = 'draft'",
-            );
-            builder.build().execute(connection).await?.rows_affected()
+        let mut statement = Statement::new(
+            "WITH issued (organization, id, status, payment_status, series, series_number, number, \
+             issued_on, issued_at, header, content_hash) AS (",
+        );
+        statement.values(chunk, |row, invoice| {
+            let (status, payment_status) = if invoice.settled {
+                ("settled", payment_status::NOT_REQUIRED)
+            } else {
+                ("issued", payment_status::DUE)
+            };
+            row.bind(invoice.organization.clone())
+                .bind(invoice.id.clone())
+                .bind(status)
+                .bind(payment_status)
+                .bind(invoice.series.clone())
+                .bind(invoice.series_number)
+                .bind(invoice.header.number.clone())
+                .bind(invoice.header.issued_on)
+                .bind(invoice.issued_at)
+                .bind(invoice.header_json.clone())
+                .bind(invoice.content_hash.clone());
         });
+        statement.push(
+            ") UPDATE invoice SET status = issued.status, payment_status = issued.payment_status, \
+             series = issued.series, series_number = issued.series_number, number = issued.number, \
+             issued_on = issued.issued_on, issued_at = issued.issued_at, header = issued.header, \
+             content_hash = issued.content_hash FROM issued \
+             WHERE invoice.organization = issued.organization AND invoice.id = issued.id \
+             AND invoice.status = 'draft'",
+        );
+        touched += statement.execute(tx).await?;
     }
     if touched != invoices.len() as u64 {
         return Err(StorageError::Refused(

@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
 use chrono::{DateTime, Days, Duration, NaiveDate, SecondsFormat, Utc};
-use monthend::storage::Db;
-use sqlx::AssertSqlSafe;
+use monthend::storage::{Db, StorageError};
 
 use crate::harness::World;
+use crate::harness::database::rows;
 use crate::money_histories::random::Random;
 
 /// A chosen flip.
@@ -154,12 +154,14 @@ pub async fn dump(
     db: &Db,
     tables: &[(&str, &[&str])],
     free: &Free,
-) -> Result<Vec<String>, sqlx::Error> {
-    let Db::Sqlite { writer, .. } = db else { return Ok(Vec::new()) };
+) -> Result<Vec<String>, StorageError> {
+    if db.engine() != "sqlite" {
+        return Ok(Vec::new());
+    }
     let mut all = Vec::new();
     for (table, _) in tables {
         let sql = format!("SELECT name FROM pragma_table_info('{table}') ORDER BY cid");
-        let names: Vec<(String,)> = sqlx::query_as(AssertSqlSafe(sql)).fetch_all(writer).await?;
+        let names: Vec<(String,)> = rows(db, &sql).await?;
         let list: Vec<String> = names
             .into_iter()
             .filter(|(name,)| !free.iter().any(|(of, column, _)| of == table && column == name))
@@ -168,13 +170,11 @@ pub async fn dump(
         // By the rows' own places, past every index.
         let sql =
             format!("SELECT {} FROM {table} NOT INDEXED ORDER BY 1", list.join(" || ',' || "));
-        let rows: Vec<(Vec<u8>,)> = sqlx::query_as(AssertSqlSafe(
-            sql.replacen("SELECT ", "SELECT CAST(", 1).replacen(" FROM ", " AS BLOB) FROM ", 1),
-        ))
-        .fetch_all(writer)
-        .await?;
+        let sql =
+            sql.replacen("SELECT ", "SELECT CAST(", 1).replacen(" FROM ", " AS BLOB) FROM ", 1);
+        let found: Vec<(Vec<u8>,)> = rows(db, &sql).await?;
         all.extend(
-            rows.into_iter().map(|(row,)| format!("{table} {}", String::from_utf8_lossy(&row))),
+            found.into_iter().map(|(row,)| format!("{table} {}", String::from_utf8_lossy(&row))),
         );
     }
     Ok(all)

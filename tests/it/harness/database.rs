@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use monthend::app::sqlite_address;
-use monthend::storage::Db;
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection, FromRow, Row};
+use monthend::storage::{Db, StorageError, db};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::Engine;
 
@@ -111,48 +111,61 @@ pub fn beside(server: &str, name: &str) -> String {
 }
 
 /// Runs any statement, past all the product's own doors; gives the number of rows it touched.
-pub async fn execute(db: &Db, sql: &str) -> Result<u64, sqlx::Error> {
-    let statement = sqlx::query(AssertSqlSafe(sql.to_owned()));
+pub async fn execute(db: &Db, sql: &str) -> Result<u64, StorageError> {
     Ok(match db {
-        Db::Sqlite { writer, .. } => statement.execute(writer).await?.rows_affected(),
+        Db::Sqlite(file) => {
+            let tx = file.write().await?;
+            let touched = tx.execute(sql, &[])?;
+            tx.commit()?;
+            touched
+        }
         Db::Postgres(pool) => {
             sqlx::query(AssertSqlSafe(sql.to_owned())).execute(pool).await?.rows_affected()
         }
     })
 }
 
-/// All rows of a query whose columns are all text.
-pub async fn table(db: &Db, sql: &str) -> Vec<Vec<String>> {
-    fn cells<'r, R: Row>(row: &'r R) -> Vec<String>
-    where
-        usize: sqlx::ColumnIndex<R>,
-        Option<String>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-    {
-        (0..row.len())
-            .map(|column| row.get::<Option<String>, _>(column).unwrap_or_default())
-            .collect()
-    }
-    let sql = AssertSqlSafe(sql.to_owned());
-    match db {
-        Db::Sqlite { writer, .. } => {
-            sqlx::query(sql).fetch_all(writer).await.unwrap().iter().map(cells).collect()
-        }
-        Db::Postgres(pool) => {
-            sqlx::query(sql).fetch_all(pool).await.unwrap().iter().map(cells).collect()
-        }
+/// A row whose columns are all text.
+struct Cells(Vec<String>);
+
+impl<'r> sqlx::FromRow<'r, PgRow> for Cells {
+    fn from_row(row: &'r PgRow) -> sqlx::Result<Self> {
+        let cells = (0..row.len())
+            .map(|column| Ok(row.try_get::<Option<String>, _>(column)?.unwrap_or_default()));
+        Ok(Self(cells.collect::<sqlx::Result<_>>()?))
     }
 }
 
-/// One number.
-#[derive(FromRow)]
-struct Number(i64);
+impl db::FromRow for Cells {
+    fn columns() -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn from_sqlite(row: &rusqlite::Row<'_>, columns: &[usize]) -> rusqlite::Result<Self> {
+        let mut columns = columns.iter();
+        let mut cells = Vec::new();
+        while columns.len() > 0 {
+            cells.push(db::next::<Option<String>>(row, &mut columns)?.unwrap_or_default());
+        }
+        Ok(Self(cells))
+    }
+}
+
+/// All rows of any query.
+pub async fn rows<R: db::FromRow>(db: &Db, sql: &str) -> Result<Vec<R>, StorageError> {
+    Ok(match db {
+        Db::Sqlite(file) => file.read().await?.fetch_all(sql, &[])?,
+        Db::Postgres(pool) => sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_all(pool).await?,
+    })
+}
+
+/// All rows of a query whose columns are all text.
+pub async fn table(db: &Db, sql: &str) -> Vec<Vec<String>> {
+    rows::<Cells>(db, sql).await.unwrap().into_iter().map(|Cells(cells)| cells).collect()
+}
 
 /// The number of rows a condition finds: `"ledger_entry"`, `"step WHERE state = 'done'"`.
 pub async fn count(db: &Db, what: &str) -> i64 {
-    let sql = AssertSqlSafe(format!("SELECT CAST(COUNT(*) AS BIGINT) FROM {what}"));
-    let Number(count) = match db {
-        Db::Sqlite { writer, .. } => sqlx::query_as(sql).fetch_one(writer).await.unwrap(),
-        Db::Postgres(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
-    };
-    count
+    let sql = format!("SELECT CAST(COUNT(*) AS BIGINT) FROM {what}");
+    rows::<(i64,)>(db, &sql).await.unwrap()[0].0
 }

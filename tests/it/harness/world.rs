@@ -21,6 +21,7 @@ use monthend::jobs::steps::{self, StepError};
 use monthend::payments::{JournalRecord, PaymentGateway, Sandbox};
 use monthend::services::credits::Balance;
 use monthend::services::{ServiceError, catalogs, credits, invoices, organizations, usage};
+use monthend::storage::StorageError;
 use monthend::storage::invoices::Row as InvoiceRow;
 use monthend::storage::steps::Step;
 use monthend::verify::{Check, verify};
@@ -286,7 +287,7 @@ impl World {
     }
 
     /// Any statement, past all the product's own doors.
-    pub async fn execute(&self, sql: &str) -> Result<u64, sqlx::Error> {
+    pub async fn execute(&self, sql: &str) -> Result<u64, StorageError> {
         database::execute(&self.app().db, sql).await
     }
 

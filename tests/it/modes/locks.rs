@@ -11,7 +11,8 @@ use monthend::jobs::requests;
 use monthend::jobs::runner::Runner;
 use monthend::services::doctor;
 use monthend::services::purchases::Wanted;
-use sqlx::{Connection as _, PgConnection, SqliteConnection};
+use rusqlite::Connection as File;
+use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::database::count;
@@ -32,15 +33,14 @@ async fn january(world: &World, count: usize) -> Vec<String> {
 fn a_lock_of_another_process_is_waited_for() {
     run(Engine::Sqlite, |world| async move {
         january(&world, 2).await;
-        let mut other =
-            SqliteConnection::connect(&world.options().database.unwrap()).await.unwrap();
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        let other = File::open(file_of(&world)).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let runner = Runner::new(world.app(), CancellationToken::new()).unwrap();
         let mut tick = tokio::spawn(async move { runner.tick(None).await });
         let waited = tokio::time::timeout(Duration::from_millis(300), &mut tick).await;
         assert!(waited.is_err(), "nothing can be written while the lock is held: {waited:?}");
-        sqlx::query("COMMIT").execute(&mut other).await.unwrap();
-        other.close().await.unwrap();
+        other.execute_batch("COMMIT").unwrap();
+        drop(other);
         let report = tick.await.unwrap().unwrap();
         assert!(report.is_clean(), "{report:?}");
         assert_eq!(world.count("step WHERE attempts <> 1").await, 0);
@@ -70,10 +70,8 @@ fn a_long_reader_keeps_the_log_and_stops_nothing() {
     run(Engine::Sqlite, |world| async move {
         january(&world, 2).await;
         let file = file_of(&world);
-        let mut reader =
-            SqliteConnection::connect(&world.options().database.unwrap()).await.unwrap();
-        sqlx::query("BEGIN").execute(&mut reader).await.unwrap();
-        sqlx::query("SELECT COUNT(*) FROM invoice").execute(&mut reader).await.unwrap();
+        let reader = File::open(&file).unwrap();
+        reader.execute_batch("BEGIN; SELECT COUNT(*) FROM invoice").unwrap();
         let log = PathBuf::from(format!("{}-wal", file.display()));
         let before = log.metadata().unwrap().len();
         world.clean_tick().await;
@@ -82,8 +80,8 @@ fn a_long_reader_keeps_the_log_and_stops_nothing() {
         let found = doctor::examine(world.options()).await;
         let told = found.iter().find(|finding| finding.name == "database").unwrap();
         assert!(told.ok && told.detail.contains("write-ahead log "), "{told:?}");
-        sqlx::query("ROLLBACK").execute(&mut reader).await.unwrap();
-        reader.close().await.unwrap();
+        reader.execute_batch("ROLLBACK").unwrap();
+        drop(reader);
         world.set_clock("2026-03-01T02:00:00Z");
         world.clean_tick().await;
         assert_eq!((world.count("invoice").await, in_the_file_alone(&file).await), (4, 4));

@@ -1,0 +1,158 @@
+//! Two engines behind one set of statements: PostgreSQL through sqlx, an embedded SQLite file through rusqlite.
+//!
+//! SQLite's statements run on the thread that asks: sqlx hands each of them, and each row, to another thread, which
+//! costs tens of microseconds where the statement takes one (docs/DECISIONS.md).
+
+pub mod sqlite;
+mod statement;
+mod values;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Postgres, Transaction};
+
+use super::StorageError;
+
+pub use statement::{NAMES_PER_STATEMENT, Statement, Value, one_row, rows_per_statement};
+pub(crate) use statement::{
+    execute, execute_keyed, fetch, fetch_all, fetch_keyed, fetch_named, fetch_one, fetch_optional,
+    insert,
+};
+pub use values::{Bind, Column, FromRow, next};
+pub(crate) use values::{Record, record_with};
+
+/// A database: an embedded SQLite file or a PostgreSQL server.
+#[derive(Debug, Clone)]
+pub enum Db {
+    /// One writer, few readers.
+    Sqlite(sqlite::File),
+    /// A server.
+    Postgres(PgPool),
+}
+
+/// An open transaction. A task holds at most one, and none across a network call.
+#[derive(Debug)]
+pub enum Tx {
+    /// On SQLite.
+    Sqlite(sqlite::Transaction),
+    /// On PostgreSQL.
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// How long a statement waits for another writer, or for a free connection, before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections that read at the same time on SQLite, or do anything on PostgreSQL.
+const CONNECTIONS: u32 = 8;
+
+/// A reader locks no row: it may think longer between two statements than a writer.
+const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+    SET LOCAL idle_in_transaction_session_timeout = '10min'";
+
+impl Db {
+    /// Opens a database by its address: `sqlite:PATH` or `postgres://…`.
+    ///
+    /// `longest_idle` ends a transaction that writes and stands still, on a server: a process that was stopped in
+    /// one, or whose machine is gone, keeps its row locks no longer.
+    ///
+    /// # Errors
+    /// It cannot be reached, or its settings would not keep what is committed.
+    pub async fn open(address: &str, longest_idle: Duration) -> Result<Self, StorageError> {
+        match address.strip_prefix("sqlite:") {
+            Some(path) => Ok(Self::Sqlite(sqlite::File::open(path).await?)),
+            None => Self::open_postgres(address, longest_idle).await,
+        }
+    }
+
+    async fn open_postgres(address: &str, longest_idle: Duration) -> Result<Self, StorageError> {
+        let longest_idle = format!("{}ms", longest_idle.as_millis());
+        let options = PgConnectOptions::from_str(address)?.application_name("monthend").options([
+            ("lock_timeout", "30s"),
+            ("idle_in_transaction_session_timeout", longest_idle.as_str()),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        Ok(Self::Postgres(pool))
+    }
+
+    /// The engine's name: `sqlite` or `postgres`.
+    #[must_use]
+    pub const fn engine(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
+    /// Begins a transaction that writes: immediate on SQLite, so it never fails half-way for a lock.
+    ///
+    /// # Errors
+    /// No connection, or another writer holds the file too long.
+    pub async fn write(&self) -> Result<Tx, StorageError> {
+        Ok(match self {
+            Self::Sqlite(file) => Tx::Sqlite(file.write().await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Begins a transaction that only reads one snapshot.
+    ///
+    /// # Errors
+    /// No connection.
+    pub async fn read(&self) -> Result<Tx, StorageError> {
+        Ok(match self {
+            Self::Sqlite(file) => Tx::Sqlite(file.read().await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin_with(BEGIN_READ).await?),
+        })
+    }
+
+    /// Moves what the write-ahead log holds into an embedded database, as far as readers allow; waits for
+    /// nobody (F29).
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub async fn checkpoint(&self) -> Result<(), StorageError> {
+        match self {
+            Self::Sqlite(file) => file.checkpoint().await,
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite(file) => file.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    /// Makes everything durable.
+    ///
+    /// # Errors
+    /// Nothing was committed, or (connection lost) it is not known: the step is claimed again.
+    pub async fn commit(self) -> Result<(), StorageError> {
+        match self {
+            Self::Sqlite(tx) => tx.commit()?,
+            Self::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// Undoes everything. Dropping does the same, later on PostgreSQL.
+    ///
+    /// # Errors
+    /// The connection is lost; the server undoes it by itself.
+    pub async fn rollback(self) -> Result<(), StorageError> {
+        match self {
+            Self::Sqlite(tx) => drop(tx),
+            Self::Postgres(tx) => tx.rollback().await?,
+        }
+        Ok(())
+    }
+}
