@@ -122,8 +122,10 @@ fn statements_use_no_clock_and_no_json_of_the_engine() {
     for file in sources(&root().join("src/storage")) {
         let text = fs::read_to_string(&file).unwrap().to_lowercase();
         for word in ["now()\"", "current_timestamp", "json_each", "jsonb", "datetime('now"] {
+            // When a migration was applied is the migrator's own note.
+            let noted = file.ends_with("storage/migrations.rs") && word == "current_timestamp";
             assert!(
-                !text.contains(word),
+                noted || !text.contains(word),
                 "{}: {word:?} differs between the engines",
                 file.display()
             );
@@ -132,10 +134,10 @@ fn statements_use_no_clock_and_no_json_of_the_engine() {
 }
 
 // F28: a transaction that reads first and writes later cannot meet another writer half-way: every transaction begins
-// in one file, and those that write begin at once.
+// in one room, and those that write begin at once.
 #[test]
-fn transactions_begin_in_one_file_and_write_at_once() {
-    let home = root().join("src/storage/db.rs");
+fn transactions_begin_in_one_room_and_write_at_once() {
+    let home = root().join("src/storage/db");
     for file in sources(&root().join("src")) {
         let text = fs::read_to_string(&file).unwrap();
         let begins = ["BEGIN", ".begin(", ".begin_with(", ".acquire(", "SAVEPOINT"];
@@ -143,13 +145,17 @@ fn transactions_begin_in_one_file_and_write_at_once() {
         // Permits of the mailer and of the HTTP door are no connections.
         let permits = file.ends_with("mail/smtp.rs") || file.ends_with("http/mod.rs");
         let other = permits && found == [&".acquire("];
-        assert!(found.is_empty() || other || file == home, "{}: {found:?}", file.display());
+        assert!(
+            found.is_empty() || other || file.starts_with(&home),
+            "{}: {found:?}",
+            file.display()
+        );
     }
-    let text = fs::read_to_string(&home).unwrap();
-    assert!(text.contains("writer.begin_with(\"BEGIN IMMEDIATE\").await?"));
-    assert!(!text.contains("writer.begin()"), "a writer begins at once");
+    let text = fs::read_to_string(home.join("sqlite.rs")).unwrap();
+    assert_eq!(text.matches("\"BEGIN IMMEDIATE\"").count(), 1, "a writer begins at once");
     // Readers cannot write at all.
-    assert!(text.contains(".read_only(true)"));
+    assert_eq!(text.matches("\"BEGIN\"").count(), 1, "only a reader begins otherwise");
+    assert!(text.contains("OpenFlags::SQLITE_OPEN_READ_ONLY"));
 }
 
 // F54: no float is anywhere near money or credits: not in a type, not in a cast, not in a parse.

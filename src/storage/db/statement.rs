@@ -154,9 +154,14 @@ pub fn one_row(head: &str, columns: usize, tail: &str) -> String {
 /// A statement whose text depends on how many rows it is given.
 #[derive(Debug)]
 pub struct Statement {
-    sql: String,
+    /// With a [`PLACE`] for each value.
+    text: String,
     values: Vec<Value>,
 }
+
+/// Stands for a value's place until it is known which engine is asked: names of thousands of places cost SQLite more
+/// than the rows in them.
+const PLACE: char = '\u{1}';
 
 /// A value of a [`Statement`].
 #[derive(Debug, Clone)]
@@ -217,7 +222,7 @@ impl RowValues<'_> {
     /// Adds a value.
     pub fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
         if !std::mem::take(&mut self.is_first) {
-            self.statement.sql.push_str(", ");
+            self.statement.text.push_str(", ");
         }
         self.statement.bind(value);
         self
@@ -228,20 +233,19 @@ impl Statement {
     /// Begins a statement.
     #[must_use]
     pub fn new(text: &'static str) -> Self {
-        Self { sql: text.to_owned(), values: Vec::new() }
+        Self { text: text.to_owned(), values: Vec::new() }
     }
 
     /// Adds text.
     pub fn push(&mut self, text: &'static str) -> &mut Self {
-        self.sql.push_str(text);
+        self.text.push_str(text);
         self
     }
 
     /// Adds a value.
     pub fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
         self.values.push(value.into());
-        self.sql.push('$');
-        self.sql.push_str(&self.values.len().to_string());
+        self.text.push(PLACE);
         self
     }
 
@@ -256,11 +260,11 @@ impl Statement {
 
     /// Adds a `VALUES` list with a row for each of `rows`.
     pub fn values<T>(&mut self, rows: &[T], fill: impl Fn(&mut RowValues<'_>, &T)) -> &mut Self {
-        self.sql.push_str("VALUES ");
+        self.text.push_str("VALUES ");
         for (at, row) in rows.iter().enumerate() {
-            self.sql.push_str(if at == 0 { "(" } else { ", (" });
+            self.text.push_str(if at == 0 { "(" } else { ", (" });
             fill(&mut RowValues { statement: self, is_first: true }, row);
-            self.sql.push(')');
+            self.text.push(')');
         }
         self
     }
@@ -271,7 +275,7 @@ impl Statement {
     /// The engine refuses it.
     pub async fn execute(&mut self, tx: &mut Tx) -> Result<u64, StorageError> {
         match tx {
-            Tx::Sqlite(tx) => tx.execute(&self.sql, &self.binds()),
+            Tx::Sqlite(tx) => tx.execute(&self.for_sqlite(), &self.binds()),
             Tx::Postgres(tx) => Ok(self.query().execute(&mut **tx).await?.rows_affected()),
         }
     }
@@ -282,7 +286,7 @@ impl Statement {
     /// The engine refuses it, or a value is not of its type.
     pub async fn fetch_all<R: FromRow>(&mut self, tx: &mut Tx) -> Result<Vec<R>, StorageError> {
         match tx {
-            Tx::Sqlite(tx) => tx.fetch_all(&self.sql, &self.binds()),
+            Tx::Sqlite(tx) => tx.fetch_all(&self.for_sqlite(), &self.binds()),
             Tx::Postgres(tx) => {
                 let rows: Vec<PgRow> = self.query().fetch_all(&mut **tx).await?;
                 Ok(rows.iter().map(R::from_row).collect::<Result<_, _>>()?)
@@ -290,12 +294,27 @@ impl Statement {
         }
     }
 
+    fn for_sqlite(&self) -> String {
+        self.text.replace(PLACE, "?")
+    }
+
+    fn for_postgres(&self) -> String {
+        let mut parts = self.text.split(PLACE);
+        let mut sql = parts.next().unwrap_or_default().to_owned();
+        for (number, part) in (1_usize..).zip(parts) {
+            sql.push('$');
+            sql.push_str(&number.to_string());
+            sql.push_str(part);
+        }
+        sql
+    }
+
     fn binds(&self) -> Vec<&dyn Bind> {
         self.values.iter().map(|value| -> &dyn Bind { value }).collect()
     }
 
     fn query(&mut self) -> Query<'_, sqlx::Postgres, PgArguments> {
-        let mut query = sqlx::query(AssertSqlSafe(self.sql.clone()));
+        let mut query = sqlx::query(AssertSqlSafe(self.for_postgres()));
         for value in std::mem::take(&mut self.values) {
             query = match value {
                 Value::Text(text) => query.bind(text),
