@@ -64,7 +64,10 @@ pub fn main() -> ExitCode {
     };
     telemetry::start(level);
     let output = Output::new(arguments.json, arguments.quiet);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // Statements of an embedded database run on the thread that asks: others answer meanwhile.
+    let threads = std::thread::available_parallelism().map_or(2, usize::from) + 2;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&output, &anyhow::Error::new(error)),
     };

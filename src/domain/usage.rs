@@ -38,6 +38,12 @@ pub struct UsageEvent {
 }
 
 impl UsageEvent {
+    /// What names it among all events: organization, source and id.
+    #[must_use]
+    pub fn key(&self) -> (&str, &str, &str) {
+        (&self.organization, &self.source, &self.id)
+    }
+
     /// Hash over everything but the identity: the same id with another hash is another event.
     #[must_use]
     pub fn content_hash(&self) -> String {

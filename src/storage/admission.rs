@@ -170,7 +170,7 @@ pub async fn tell(tx: &mut Tx, rows: &[Told], now: DateTime<Utc>) -> Result<(), 
           version = excluded.version, since = excluded.since",
         rows,
         row => [
-            row.organization.clone(),
+            &row.organization,
             if row.reason.is_some() { "paused" } else { "active" },
             row.reason.map(Reason::as_str),
             row.version,

@@ -33,11 +33,11 @@ pub async fn add(tx: &mut Tx, artifacts: &[Artifact]) -> Result<(), StorageError
         " ON CONFLICT (organization, invoice_id, kind) DO NOTHING",
         artifacts,
         row => [
-            row.organization.clone(),
-            row.invoice_id.clone(),
-            row.kind.clone(),
-            row.path.clone(),
-            row.sha256.clone(),
+            &row.organization,
+            &row.invoice_id,
+            &row.kind,
+            &row.path,
+            &row.sha256,
             row.length,
         ]
     );

@@ -87,12 +87,12 @@ pub async fn put_supplier_rates(
           unit_price = excluded.unit_price, recorded_at = excluded.recorded_at",
         rates,
         rate => [
-            rate.meter.clone(),
-            rate.model.clone(),
-            rate.dimension.clone(),
+            &rate.meter,
+            &rate.model,
+            &rate.dimension,
             rate.effective_on,
-            rate.supplier.clone(),
-            rate.unit_price.clone(),
+            &rate.supplier,
+            &rate.unit_price,
             recorded_at,
         ]
     ))

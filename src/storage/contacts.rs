@@ -32,7 +32,7 @@ pub async fn replace(
         "INSERT INTO contact (organization, role, email, added_at)",
         " ON CONFLICT (organization, role, email) DO NOTHING",
         contacts,
-        row => [row.organization.clone(), row.role.clone(), row.email.clone(), now]
+        row => [&row.organization, &row.role, &row.email, now]
     );
     Ok(())
 }

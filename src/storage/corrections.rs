@@ -39,12 +39,12 @@ pub async fn add(
         "",
         corrections,
         row => [
-            row.organization.clone(),
-            row.document_id.clone(),
-            row.grant_id.clone(),
-            row.cycle.clone(),
+            &row.organization,
+            &row.document_id,
+            &row.grant_id,
+            &row.cycle,
             row.credits,
-            row.used_cycle.clone(),
+            &row.used_cycle,
             now,
         ]
     );

@@ -33,9 +33,9 @@ pub async fn begin(tx: &mut Tx, rows: &[Dunning]) -> Result<(), StorageError> {
         " ON CONFLICT (organization, invoice_id) DO NOTHING",
         rows,
         row => [
-            row.organization.clone(),
-            row.invoice_id.clone(),
-            row.state.clone(),
+            &row.organization,
+            &row.invoice_id,
+            &row.state,
             row.began_at,
             row.stage,
             row.next_at,

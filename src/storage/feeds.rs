@@ -12,7 +12,7 @@ use super::{StorageError, Tx};
 /// wait for the row of their source's day.
 pub async fn count<'a>(
     tx: &mut Tx,
-    events: impl Iterator<Item = &'a RatedEvent>,
+    events: impl Iterator<Item = &'a RatedEvent<'a>>,
 ) -> Result<(), StorageError> {
     let mut days: BTreeMap<(&str, NaiveDate), i64> = BTreeMap::new();
     let mut served: BTreeMap<(&str, &str), (NaiveDate, NaiveDate)> = BTreeMap::new();
@@ -33,7 +33,7 @@ pub async fn count<'a>(
          last_day = CASE WHEN excluded.last_day > feed_organization.last_day THEN excluded.last_day \
          ELSE feed_organization.last_day END",
         served,
-        row => [row.0.0.to_owned(), row.0.1.to_owned(), row.1.0, row.1.1]
+        row => [row.0.0, row.0.1, row.1.0, row.1.1]
     );
     let days: Vec<_> = days.into_iter().collect();
     insert!(
@@ -41,7 +41,7 @@ pub async fn count<'a>(
         "INSERT INTO feed (source, day, events)",
         " ON CONFLICT (source, day) DO UPDATE SET events = feed.events + excluded.events",
         days,
-        row => [row.0.0.to_owned(), row.0.1, row.1]
+        row => [row.0.0, row.0.1, row.1]
     );
     Ok(())
 }

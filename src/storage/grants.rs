@@ -59,8 +59,8 @@ pub async fn add(
         "",
         grants,
         row => [
-            row.0.clone(),
-            row.1.id.clone(),
+            &row.0,
+            &row.1.id,
             row.1.source.as_str(),
             row.1.cycle.to_string(),
             row.1.granted.nano(),

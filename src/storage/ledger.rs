@@ -127,7 +127,7 @@ pub async fn post(
         "INSERT INTO ledger_head (organization, seq, hash)",
         " ON CONFLICT (organization) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
         new_heads,
-        row => [row.0.clone(), row.1.seq, row.1.hash.clone()]
+        row => [&row.0, row.1.seq, &row.1.hash]
     );
     Ok(())
 }
@@ -152,15 +152,15 @@ async fn store(tx: &mut Tx, transactions: &[LedgerTransaction]) -> Result<(), St
         "",
         transactions,
         t => [
-            t.organization.clone(),
+            &t.organization,
             t.seq,
-            t.kind.clone(),
-            t.key.clone(),
+            &t.kind,
+            &t.key,
             t.cycle.to_string(),
             t.effective_at,
             t.recorded_at,
-            t.previous_hash.clone(),
-            t.hash.clone(),
+            &t.previous_hash,
+            &t.hash,
         ]
     );
     let entries: Vec<(&LedgerTransaction, i64, &Entry)> = transactions
@@ -173,11 +173,11 @@ async fn store(tx: &mut Tx, transactions: &[LedgerTransaction]) -> Result<(), St
         "",
         entries,
         row => [
-            row.0.organization.clone(),
+            &row.0.organization,
             row.0.seq,
             row.1,
             row.2.account.as_str(),
-            row.2.grant.clone(),
+            &row.2.grant,
             row.2.unit.to_string(),
             row.2.amount,
         ]
@@ -195,7 +195,7 @@ pub async fn set_remaining(
         "INSERT INTO credit_balance (organization, grant_id, remaining)",
         " ON CONFLICT (organization, grant_id) DO UPDATE SET remaining = excluded.remaining",
         rows,
-        row => [row.0.clone(), row.1.clone(), row.2.nano()]
+        row => [&row.0, &row.1, row.2.nano()]
     );
     Ok(())
 }

@@ -74,7 +74,7 @@ pub async fn save(
         " ON CONFLICT (organization, token) DO UPDATE SET \
          state = CASE WHEN payment_method.state = 'removed' THEN 'usable' ELSE payment_method.state END",
         methods,
-        row => [row.0.clone(), row.1.clone(), "", USABLE, now]
+        row => [&row.0, &row.1, "", USABLE, now]
     );
     Ok(())
 }

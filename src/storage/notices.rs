@@ -50,11 +50,11 @@ pub async fn add_all(tx: &mut Tx, notices: &[Notice]) -> Result<(), StorageError
         "",
         notices,
         row => [
-            row.organization.clone(),
-            row.id.clone(),
-            row.key.clone(),
-            row.kind.clone(),
-            row.facts.clone(),
+            &row.organization,
+            &row.id,
+            &row.key,
+            &row.kind,
+            &row.facts,
             row.created_at,
         ]
     );

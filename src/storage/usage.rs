@@ -15,11 +15,11 @@ use crate::domain::usage::UsageEvent;
 
 /// A rated event, ready to be stored.
 #[derive(Debug)]
-pub struct RatedEvent {
+pub struct RatedEvent<'a> {
     /// What was used.
-    pub event: UsageEvent,
+    pub event: &'a UsageEvent,
     /// What it costs.
-    pub rating: Rating,
+    pub rating: &'a Rating,
     /// Its own cycle.
     pub cycle: Cycle,
     /// The open cycle that bills it; differs for late use (D7).
@@ -27,7 +27,7 @@ pub struct RatedEvent {
     /// Its day in the organization's zone.
     pub day: NaiveDate,
     /// Hash of its content.
-    pub content_hash: String,
+    pub content_hash: &'a str,
 }
 
 /// What became of an event that was offered for storage.
@@ -56,7 +56,7 @@ struct KeyRow {
 /// be there, so they are looked for before anything is written.
 pub async fn add_events(
     tx: &mut Tx,
-    events: &[RatedEvent],
+    events: &[RatedEvent<'_>],
     batch: &str,
     repeats: bool,
     now: DateTime<Utc>,
@@ -90,25 +90,25 @@ pub async fn add_events(
         " ON CONFLICT (organization, source, event_id) DO NOTHING",
         rows,
         row => [
-            row.0.event.organization.clone(),
-            row.0.event.source.clone(),
-            row.0.event.id.clone(),
+            &row.0.event.organization,
+            &row.0.event.source,
+            &row.0.event.id,
             row.0.event.at,
             row.0.cycle.to_string(),
             row.0.billed_cycle.to_string(),
             row.0.day,
-            row.0.event.meter.clone(),
-            row.0.event.project.clone(),
-            row.0.event.member.clone(),
-            row.0.event.environment.clone(),
-            row.0.event.model.clone(),
-            row.0.event.supplier.clone(),
-            row.0.event.job.clone(),
-            row.1.clone(),
-            row.2.clone(),
+            &row.0.event.meter,
+            &row.0.event.project,
+            &row.0.event.member,
+            &row.0.event.environment,
+            &row.0.event.model,
+            &row.0.event.supplier,
+            &row.0.event.job,
+            &row.1,
+            &row.2,
             row.0.rating.credits.nano(),
-            row.0.content_hash.clone(),
-            batch.to_owned(),
+            row.0.content_hash,
+            batch,
             now,
         ]
     );
@@ -122,7 +122,7 @@ pub async fn add_events(
 /// Reads back what is stored under the keys of `events`; none: nothing.
 async fn compare(
     tx: &mut Tx,
-    events: &[RatedEvent],
+    events: &[RatedEvent<'_>],
     batch: &str,
 ) -> Result<Vec<Option<Stored>>, StorageError> {
     let mut stored: HashMap<(String, String, String), (String, String)> = HashMap::new();
@@ -154,7 +154,7 @@ async fn compare(
             let (hash, stored_in) = stored.get(&key)?;
             Some(match hash {
                 _ if stored_in == batch => Stored::New,
-                hash if *hash == rated.content_hash => Stored::Duplicate,
+                hash if hash == rated.content_hash => Stored::Duplicate,
                 _ => Stored::Conflict,
             })
         })
@@ -168,7 +168,7 @@ type RollupKey<'a> =
 /// Adds new events to the roll-ups, in the transaction that stored them.
 pub async fn roll_up<'a>(
     tx: &mut Tx,
-    events: impl Iterator<Item = &'a RatedEvent>,
+    events: impl Iterator<Item = &'a RatedEvent<'a>>,
 ) -> Result<(), StorageError> {
     let mut sums: BTreeMap<RollupKey<'_>, (i64, Credits)> = BTreeMap::new();
     for rated in events {
@@ -201,16 +201,16 @@ pub async fn roll_up<'a>(
           credits = usage_rollup.credits + excluded.credits",
         rows,
         row => [
-            row.0.0.to_owned(),
+            row.0.0,
             row.0.1.to_string(),
             row.0.2.to_string(),
             row.0.3,
-            row.0.4.to_owned(),
-            row.0.5.to_owned(),
-            row.0.6.to_owned(),
-            row.0.7.to_owned(),
-            row.0.8.to_owned(),
-            row.0.9.to_owned(),
+            row.0.4,
+            row.0.5,
+            row.0.6,
+            row.0.7,
+            row.0.8,
+            row.0.9,
             row.1.0,
             row.1.1.nano(),
         ]

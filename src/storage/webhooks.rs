@@ -60,12 +60,12 @@ pub async fn add(tx: &mut Tx, rows: &[Webhook]) -> Result<(), StorageError> {
         " ON CONFLICT (organization, id) DO NOTHING",
         rows,
         row => [
-            row.organization.clone(),
-            row.id.clone(),
-            row.endpoint.clone(),
-            row.event.clone(),
+            &row.organization,
+            &row.id,
+            &row.endpoint,
+            &row.event,
             row.version,
-            row.payload.clone(),
+            &row.payload,
             "ready",
             row.created_at,
         ]

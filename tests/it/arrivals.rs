@@ -11,9 +11,11 @@ use crate::harness::world::whole;
 use crate::harness::{Org, both_engines, events};
 
 async fn imported(app: Arc<App>, text: String) -> Imported {
-    tokio::spawn(async move { import(&app, "usage.csv", text.as_bytes()).await.unwrap() })
-        .await
-        .unwrap()
+    tokio::spawn(
+        async move { import(&app, "usage.csv", std::io::Cursor::new(text)).await.unwrap() },
+    )
+    .await
+    .unwrap()
 }
 
 // F24, F56: one file, two processes, organizations whose ledger has no row to lock yet.

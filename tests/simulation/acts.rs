@@ -203,7 +203,7 @@ impl Life {
         let (serial, file) = (self.serial, stage::usage_file(&events));
         self.note(format!("usage: {}", file.trim_end().replace('\n', " | ")));
         let label = format!("u{serial:08}.csv");
-        let imported = usage::import(&self.world.app(), &label, file.as_bytes()).await;
+        let imported = usage::import(&self.world.app(), &label, std::io::Cursor::new(file)).await;
         let imported = imported.map_err(|error| error.to_string())?;
         let aside = u64::try_from(imported.quarantined.len()).unwrap();
         let fates = [imported.accepted, imported.duplicates, aside];

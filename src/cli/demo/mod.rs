@@ -101,7 +101,7 @@ async fn play(app: &Arc<App>, clock: &HandClock) -> Result<()> {
         let file = format!("usage-{}.csv", month.cycle);
         let csv = input::usage(month)?;
         write_durably(&app.home.join(&file), csv.as_bytes())?;
-        let used = usage::import(app, &file, csv.as_bytes()).await?;
+        let used = usage::import(app, &file, std::io::Cursor::new(csv)).await?;
         if let Some(row) = used.quarantined.first() {
             bail!("{file}, line {}: {}", row.line, row.reason);
         }

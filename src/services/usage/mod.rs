@@ -3,14 +3,17 @@
 //! Every row ends accepted, duplicate or quarantined; nothing is dropped and nothing is priced at zero
 //! for want of a rate.
 
+mod reading;
 mod running_out;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io::BufRead;
+use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 
+use reading::{Ahead, Batch, Row};
 use running_out::{Learned, RunningOut};
 
 use super::ServiceError;
@@ -20,7 +23,7 @@ use crate::domain::credits::{self, Credits};
 use crate::domain::cycle::Cycle;
 use crate::domain::rating::RateCard;
 use crate::domain::usage::UsageEvent;
-use crate::intake::usage::{self as intake, UsageReader};
+use crate::intake::usage as intake;
 use crate::storage::usage::{self, RatedEvent, Stored};
 use crate::storage::{StorageError, Tx, cycles, feeds, ledger, organizations, quarantine};
 
@@ -52,25 +55,15 @@ pub struct Quarantined {
     pub reason: String,
 }
 
-/// Rows of one transaction: enough that those of one organization mostly lie together.
-const BATCH: usize = 10_000;
 /// Most credits of one event: far above any real one, far below what a sum can hold.
 const MOST_CREDITS: i64 = 1_000_000;
 /// Minutes an event may lie ahead of the clock (F46).
 const AHEAD_MINUTES: i64 = 5;
 
-/// A row on its way in.
-struct Row {
-    line: u64,
-    event: UsageEvent,
-    /// When it first arrived: how far back it may reach is counted from here (D7).
-    received_at: DateTime<Utc>,
-}
-
 /// Where and how rows come in.
 struct Intake<'a> {
     app: &'a App,
-    rates: RateCard,
+    rates: Arc<RateCard>,
     look_back: Duration,
     file: &'a str,
     now: DateTime<Utc>,
@@ -90,35 +83,19 @@ struct Intake<'a> {
 ///
 /// # Errors
 /// Not a usage file, or the database fails.
-pub async fn import(app: &App, file: &str, reader: impl BufRead) -> Result<Imported, ServiceError> {
-    let input = |error: intake::FileError| ServiceError::Input(format!("{file}: {error}"));
-    let mut reader = UsageReader::new(reader).map_err(input)?;
+pub async fn import(
+    app: &App,
+    file: &str,
+    reader: impl BufRead + Send + 'static,
+) -> Result<Imported, ServiceError> {
     let mut intake = Intake::new(app, file).await?;
+    let mut ahead = Ahead::new(file, reader, intake.rates.clone(), intake.now);
     let mut imported = Imported::default();
-    loop {
-        let (mut rows, mut rejected) = (Vec::with_capacity(BATCH), Vec::new());
-        while rows.len() + rejected.len() < BATCH {
-            let Some(row) = reader.next() else { break };
-            let row = row.map_err(input)?;
-            let raw = row.event.is_err().then(|| row.raw());
-            match row.event {
-                Ok(event) => {
-                    rows.push(Row { line: row.line, event, received_at: intake.now });
-                }
-                Err(error) => rejected.push(Quarantined {
-                    file: file.to_owned(),
-                    line: row.line,
-                    organization: error.organization.clone(),
-                    raw: raw.unwrap_or_default(),
-                    reason: error.to_string(),
-                }),
-            }
-        }
-        if rows.is_empty() && rejected.is_empty() {
-            return Ok(imported);
-        }
-        intake.batch(rows, rejected, &mut imported).await?;
+    while let Some(batch) = ahead.next().await {
+        intake.batch(batch, &mut imported).await?;
     }
+    ahead.end().await.map_err(|error| ServiceError::Input(format!("{file}: {error}")))?;
+    Ok(imported)
 }
 
 /// What became of the rows that were set aside.
@@ -145,8 +122,8 @@ pub async fn retry_quarantine(app: &App) -> Result<Retried, ServiceError> {
         let before = retried.imported.quarantined.len();
         match intake::read_raw(&row.raw) {
             Ok(event) => {
-                let rows = vec![Row { line, event, received_at: row.received_at }];
-                intake.retry(rows, &row, &mut retried.imported).await?;
+                let rows = [Row::new(&intake.rates, line, event, row.received_at)];
+                intake.retry(&rows, &row, &mut retried.imported).await?;
             }
             Err(error) => {
                 let reason = error.to_string();
@@ -178,7 +155,7 @@ impl<'a> Intake<'a> {
         let id = random_id("imp").map_err(|error| ServiceError::Refused(error.to_string()))?;
         Ok(Self {
             app,
-            rates,
+            rates: Arc::new(rates),
             look_back,
             file,
             now,
@@ -192,13 +169,8 @@ impl<'a> Intake<'a> {
 
     /// Stores a batch. One that leaves the range of numbers is halved until the row to blame stands
     /// alone: that one is set aside, everybody else's are stored (F52).
-    async fn batch(
-        &mut self,
-        rows: Vec<Row>,
-        rejected: Vec<Quarantined>,
-        imported: &mut Imported,
-    ) -> Result<(), ServiceError> {
-        let mut left = vec![(rows, rejected)];
+    async fn batch(&mut self, batch: Batch, imported: &mut Imported) -> Result<(), ServiceError> {
+        let mut left = vec![(batch.rows, batch.rejected)];
         while let Some((mut rows, mut rejected)) = left.pop() {
             match self.store_all(&rows, &rejected, imported).await {
                 Err(error) if is_out_of_range(&error) && !rows.is_empty() => {
@@ -247,13 +219,13 @@ impl<'a> Intake<'a> {
 
     async fn retry(
         &mut self,
-        rows: Vec<Row>,
+        rows: &[Row],
         origin: &quarantine::Row,
         imported: &mut Imported,
     ) -> Result<(), ServiceError> {
         let mut rejected = Vec::new();
         let mut tx = self.app.db.write().await?;
-        let stored = self.store(&mut tx, &rows, &mut rejected).await;
+        let stored = self.store(&mut tx, rows, &mut rejected).await;
         let summed = stored.and_then(|(counted, learned)| {
             let credits = imported.credits.plus(counted.credits)?;
             Ok((counted, learned, credits))
@@ -284,24 +256,42 @@ impl<'a> Intake<'a> {
         rejected: &mut Vec<Quarantined>,
     ) -> Result<(Counted, Learned), ServiceError> {
         let mut counted = Counted::default();
-        let names: BTreeSet<String> =
-            rows.iter().map(|row| row.event.organization.clone()).collect();
-        let names: Vec<String> = names.into_iter().collect();
+        // Rows are in the order of their keys: those of an organization lie together.
+        let mut names: Vec<String> = Vec::new();
+        for row in rows {
+            if names.last() != Some(&row.event.organization) {
+                names.push(row.event.organization.clone());
+            }
+        }
         self.learn_zones(tx, &names).await?;
         // A close and an import of one organization never overlap: use falls in exactly one cycle.
         ledger::lock_these(tx, &names).await?;
         let open = cycles::open_labels(tx, &names).await?;
-        let mut rated: Vec<(u64, RatedEvent)> = Vec::with_capacity(rows.len());
+        let mut lines: Vec<u64> = Vec::with_capacity(rows.len());
+        let mut events: Vec<RatedEvent<'_>> = Vec::with_capacity(rows.len());
         for row in rows {
-            match self.rated(row, &open) {
-                Ok(event) => rated.push((row.line, event)),
-                Err(reason) => rejected.push(set_aside(row.line, &row.event, reason)),
+            let rated = match self.rated(row, &open) {
+                Ok(rated) => rated,
+                Err(reason) => {
+                    rejected.push(set_aside(row.line, &row.event, reason));
+                    continue;
+                }
+            };
+            match events.last().filter(|before| before.event.key() == row.event.key()) {
+                None => {
+                    lines.push(row.line);
+                    events.push(rated);
+                }
+                Some(before) if before.content_hash == rated.content_hash => {
+                    counted.duplicates += 1;
+                }
+                Some(_) => {
+                    rejected.push(set_aside(row.line, &row.event, OTHER_CONTENT.to_owned()));
+                }
             }
         }
-        let rated = without_repeats(rated, &mut counted, rejected);
         self.batches += 1;
         let batch = format!("{}-{}", self.id, self.batches);
-        let (lines, events): (Vec<u64>, Vec<RatedEvent>) = rated.into_iter().unzip();
         let stored = usage::add_events(tx, &events, &batch, self.repeats, self.now).await?;
         let new = || {
             let new = events.iter().zip(&stored).filter(|(_, stored)| **stored == Stored::New);
@@ -318,7 +308,7 @@ impl<'a> Intake<'a> {
                 }
                 Stored::Duplicate => counted.duplicates += 1,
                 Stored::Conflict => {
-                    rejected.push(set_aside(*line, &event.event, OTHER_CONTENT.to_owned()));
+                    rejected.push(set_aside(*line, event.event, OTHER_CONTENT.to_owned()));
                 }
             }
         }
@@ -337,7 +327,11 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    fn rated(&self, row: &Row, open: &HashMap<String, Cycle>) -> Result<RatedEvent, String> {
+    fn rated<'r>(
+        &self,
+        row: &'r Row,
+        open: &HashMap<String, Cycle>,
+    ) -> Result<RatedEvent<'r>, String> {
         let event = &row.event;
         let known = self.zones.get(&event.organization).copied().flatten();
         let (Some((zone, first_cycle)), Some(open)) = (known, open.get(&event.organization)) else {
@@ -357,7 +351,7 @@ impl<'a> Intake<'a> {
         if cycle < first_cycle {
             return Err(format!("at lies before the organization joined (cycle {first_cycle})"));
         }
-        let rating = self.rates.rate(event).map_err(|error| error.to_string())?;
+        let rating = row.rating.as_ref().map_err(Clone::clone)?;
         if rating.credits.nano() > MOST_CREDITS * credits::NANO {
             return Err(format!("{} credits in one event; at most {MOST_CREDITS}", rating.credits));
         }
@@ -367,8 +361,8 @@ impl<'a> Intake<'a> {
             // A closed cycle never changes: late use is billed by the open one (D7).
             billed_cycle: cycle.max(*open),
             day: event.at.with_timezone(&zone).date_naive(),
-            content_hash: event.content_hash(),
-            event: event.clone(),
+            content_hash: &row.content_hash,
+            event,
         })
     }
 }
@@ -423,37 +417,6 @@ fn set_aside(line: u64, event: &UsageEvent, reason: String) -> Quarantined {
         raw: intake::raw_of(event),
         reason,
     }
-}
-
-/// Takes out events whose key comes a second time in one batch, and sorts the rest by key, so that
-/// they go into the table side by side.
-fn without_repeats(
-    rated: Vec<(u64, RatedEvent)>,
-    counted: &mut Counted,
-    rejected: &mut Vec<Quarantined>,
-) -> Vec<(u64, RatedEvent)> {
-    let mut first: HashMap<(String, String, String), String> = HashMap::new();
-    let mut kept = Vec::with_capacity(rated.len());
-    for (line, event) in rated {
-        let key =
-            (event.event.organization.clone(), event.event.source.clone(), event.event.id.clone());
-        match first.get(&key) {
-            None => {
-                first.insert(key, event.content_hash.clone());
-                kept.push((line, event));
-            }
-            Some(hash) if *hash == event.content_hash => counted.duplicates += 1,
-            Some(_) => rejected.push(set_aside(line, &event.event, OTHER_CONTENT.to_owned())),
-        }
-    }
-    kept.sort_by(|(_, a), (_, b)| {
-        (&a.event.organization, &a.event.source, &a.event.id).cmp(&(
-            &b.event.organization,
-            &b.event.source,
-            &b.event.id,
-        ))
-    });
-    kept
 }
 
 /// Rows that are set aside, oldest first.

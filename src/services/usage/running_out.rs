@@ -36,7 +36,7 @@ impl RunningOut {
         &self,
         app: &App,
         tx: &mut Tx,
-        events: impl Iterator<Item = &'a RatedEvent>,
+        events: impl Iterator<Item = &'a RatedEvent<'a>>,
         now: DateTime<Utc>,
     ) -> Result<Learned, ServiceError> {
         let mut used: BTreeMap<&str, Credits> = BTreeMap::new();

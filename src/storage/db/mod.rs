@@ -15,7 +15,9 @@ use sqlx::{Postgres, Transaction};
 
 use super::StorageError;
 
-pub use statement::{NAMES_PER_STATEMENT, Statement, Value, one_row, rows_per_statement};
+pub use statement::{
+    INSERTED_AT_ONCE, NAMES_PER_STATEMENT, Statement, Value, one_row, rows_per_statement,
+};
 pub(crate) use statement::{
     execute, execute_keyed, fetch, fetch_all, fetch_keyed, fetch_named, fetch_one, fetch_optional,
     insert,

@@ -210,8 +210,8 @@ fn connect(path: &Path, writes: bool) -> Result<Connection, StorageError> {
         // Writers sync each commit; a file that cannot keep a write-ahead log is refused by `doctor`.
         connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
         connection.execute_batch(
-            // 16 MiB: the pages of a chunk, which lie together; memory is to stay flat (F83).
-            "PRAGMA cache_size = -16384;
+            "-- 16 MiB: the pages of a chunk, which lie together; memory is to stay flat (F83).
+             PRAGMA cache_size = -16384;
              PRAGMA synchronous = FULL;
              PRAGMA foreign_keys = ON;
              -- REPLACE asks the triggers that refuse deletions only with this.

@@ -1,9 +1,9 @@
 //! Statements: static text beside its binds, once for both engines; and those with as many values as there are rows.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Postgres};
 
 use super::values::{Bind, FromRow};
 use super::{StorageError, Tx};
@@ -59,26 +59,24 @@ macro_rules! fetch_one {
 /// of rows it touched.
 macro_rules! insert {
     ($tx:expr, $head:expr, $tail:expr, $rows:expr, $row:ident => [$($bind:expr),+ $(,)?]) => {{
-        let columns = [$(stringify!($bind)),+].len();
         let rows = $rows;
         let mut touched = 0_u64;
-        match $tx {
+        match &mut *$tx {
             $crate::storage::db::Tx::Sqlite(tx) => {
+                let columns = [$(stringify!($bind)),+].len();
                 let sql = $crate::storage::db::one_row($head, columns, $tail);
                 let mut statement = tx.prepare(&sql)?;
                 for $row in rows.iter() {
                     touched += statement.execute(&[$(&$bind),+])?;
                 }
             }
-            $crate::storage::db::Tx::Postgres(tx) => {
-                for chunk in rows.chunks($crate::storage::db::rows_per_statement(columns)) {
-                    let mut builder = sqlx::QueryBuilder::new($head);
-                    builder.push(" ");
-                    builder.push_values(chunk, |mut values, $row| {
-                        $(values.push_bind($bind);)+
+            tx @ $crate::storage::db::Tx::Postgres(_) => {
+                for chunk in rows.chunks($crate::storage::db::INSERTED_AT_ONCE) {
+                    let mut statement = $crate::storage::db::Statement::new($head);
+                    statement.push(" ").values(chunk, |row, $row| {
+                        row$(.bind($bind))+;
                     });
-                    builder.push($tail);
-                    touched += builder.build().execute(&mut **tx).await?.rows_affected();
+                    touched += statement.push($tail).execute(tx).await?;
                 }
             }
         }
@@ -132,6 +130,9 @@ pub(crate) use {
     insert,
 };
 
+/// Rows one statement inserts at most on PostgreSQL.
+pub const INSERTED_AT_ONCE: usize = 5_000;
+
 /// Names one statement asks for at most.
 pub const NAMES_PER_STATEMENT: usize = 500;
 
@@ -151,17 +152,20 @@ pub fn one_row(head: &str, columns: usize, tail: &str) -> String {
     format!("{head} VALUES ({}){tail}", places.join(", "))
 }
 
-/// A statement whose text depends on how many rows it is given.
+/// A statement with as many values as there are rows: a list of places on SQLite, arrays on PostgreSQL, whose text is
+/// then the same however many there are.
 #[derive(Debug)]
 pub struct Statement {
-    /// With a [`PLACE`] for each value.
-    text: String,
-    values: Vec<Value>,
+    parts: Vec<Part>,
 }
 
-/// Stands for a value's place until it is known which engine is asked: names of thousands of places cost SQLite more
-/// than the rows in them.
-const PLACE: char = '\u{1}';
+#[derive(Debug)]
+enum Part {
+    Text(&'static str),
+    Value(Value),
+    /// The values of all rows, one row after the other, and how many there are in each.
+    Rows(Vec<Value>, usize),
+}
 
 /// A value of a [`Statement`].
 #[derive(Debug, Clone)]
@@ -169,9 +173,9 @@ pub enum Value {
     /// Text.
     Text(Option<String>),
     /// A whole number.
-    Integer(i64),
+    Integer(Option<i64>),
     /// Yes or no.
-    Boolean(bool),
+    Boolean(Option<bool>),
     /// A calendar date.
     Date(Option<NaiveDate>),
     /// An instant.
@@ -192,8 +196,13 @@ values! {
     String, text => Self::Text(Some(text));
     &str, text => Self::Text(Some(text.to_owned()));
     Option<String>, text => Self::Text(text);
-    i64, number => Self::Integer(number);
-    bool, truth => Self::Boolean(truth);
+    &String, text => Self::Text(Some(text.clone()));
+    Option<&str>, text => Self::Text(text.map(str::to_owned));
+    &Option<String>, text => Self::Text(text.clone());
+    i64, number => Self::Integer(Some(number));
+    Option<i64>, number => Self::Integer(number);
+    bool, truth => Self::Boolean(Some(truth));
+    Option<bool>, truth => Self::Boolean(truth);
     NaiveDate, date => Self::Date(Some(date));
     Option<NaiveDate>, date => Self::Date(date);
     DateTime<Utc>, at => Self::Instant(Some(at));
@@ -213,18 +222,12 @@ impl Bind for Value {
 }
 
 /// The values of one row.
-pub struct RowValues<'a> {
-    statement: &'a mut Statement,
-    is_first: bool,
-}
+pub struct RowValues<'a>(&'a mut Vec<Value>);
 
 impl RowValues<'_> {
     /// Adds a value.
     pub fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
-        if !std::mem::take(&mut self.is_first) {
-            self.statement.text.push_str(", ");
-        }
-        self.statement.bind(value);
+        self.0.push(value.into());
         self
     }
 }
@@ -233,39 +236,36 @@ impl Statement {
     /// Begins a statement.
     #[must_use]
     pub fn new(text: &'static str) -> Self {
-        Self { text: text.to_owned(), values: Vec::new() }
+        Self { parts: vec![Part::Text(text)] }
     }
 
     /// Adds text.
     pub fn push(&mut self, text: &'static str) -> &mut Self {
-        self.text.push_str(text);
+        self.parts.push(Part::Text(text));
         self
     }
 
     /// Adds a value.
     pub fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
-        self.values.push(value.into());
-        self.text.push(PLACE);
+        self.parts.push(Part::Value(value.into()));
         self
     }
 
-    /// Adds values between commas.
+    /// Adds a subquery that gives these values.
     pub fn list<V: Clone + Into<Value>>(&mut self, values: &[V]) -> &mut Self {
-        let mut row = RowValues { statement: self, is_first: true };
-        for value in values {
+        self.values(values, |row, value| {
             row.bind(value.clone());
-        }
-        self
+        })
     }
 
-    /// Adds a `VALUES` list with a row for each of `rows`.
+    /// Adds a subquery that gives a row for each of `rows`, of which there is at least one.
     pub fn values<T>(&mut self, rows: &[T], fill: impl Fn(&mut RowValues<'_>, &T)) -> &mut Self {
-        self.text.push_str("VALUES ");
-        for (at, row) in rows.iter().enumerate() {
-            self.text.push_str(if at == 0 { "(" } else { ", (" });
-            fill(&mut RowValues { statement: self, is_first: true }, row);
-            self.text.push(')');
+        let mut values = Vec::new();
+        for row in rows {
+            fill(&mut RowValues(&mut values), row);
         }
+        let columns = values.len() / rows.len().max(1);
+        self.parts.push(Part::Rows(values, columns));
         self
     }
 
@@ -275,8 +275,11 @@ impl Statement {
     /// The engine refuses it.
     pub async fn execute(&mut self, tx: &mut Tx) -> Result<u64, StorageError> {
         match tx {
-            Tx::Sqlite(tx) => tx.execute(&self.for_sqlite(), &self.binds()),
-            Tx::Postgres(tx) => Ok(self.query().execute(&mut **tx).await?.rows_affected()),
+            Tx::Sqlite(tx) => {
+                let (sql, binds) = self.for_sqlite();
+                tx.execute(&sql, &binds)
+            }
+            Tx::Postgres(tx) => Ok(self.for_postgres().execute(&mut **tx).await?.rows_affected()),
         }
     }
 
@@ -286,44 +289,123 @@ impl Statement {
     /// The engine refuses it, or a value is not of its type.
     pub async fn fetch_all<R: FromRow>(&mut self, tx: &mut Tx) -> Result<Vec<R>, StorageError> {
         match tx {
-            Tx::Sqlite(tx) => tx.fetch_all(&self.for_sqlite(), &self.binds()),
+            Tx::Sqlite(tx) => {
+                let (sql, binds) = self.for_sqlite();
+                tx.fetch_all(&sql, &binds)
+            }
             Tx::Postgres(tx) => {
-                let rows: Vec<PgRow> = self.query().fetch_all(&mut **tx).await?;
+                let rows: Vec<PgRow> = self.for_postgres().fetch_all(&mut **tx).await?;
                 Ok(rows.iter().map(R::from_row).collect::<Result<_, _>>()?)
             }
         }
     }
 
-    fn for_sqlite(&self) -> String {
-        self.text.replace(PLACE, "?")
-    }
-
-    fn for_postgres(&self) -> String {
-        let mut parts = self.text.split(PLACE);
-        let mut sql = parts.next().unwrap_or_default().to_owned();
-        for (number, part) in (1_usize..).zip(parts) {
-            sql.push('$');
-            sql.push_str(&number.to_string());
-            sql.push_str(part);
+    /// Places without names: those of thousands of places would cost more than the rows in them.
+    fn for_sqlite(&self) -> (String, Vec<&dyn Bind>) {
+        let (mut sql, mut binds) = (String::new(), Vec::<&dyn Bind>::new());
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => sql.push_str(text),
+                Part::Value(value) => {
+                    sql.push('?');
+                    binds.push(value);
+                }
+                Part::Rows(values, columns) => {
+                    let row = format!("({})", vec!["?"; *columns].join(", "));
+                    let rows = values.len() / (*columns).max(1);
+                    sql.push_str("VALUES ");
+                    sql.push_str(&vec![row.as_str(); rows].join(", "));
+                    binds.extend(values.iter().map(|value| -> &dyn Bind { value }));
+                }
+            }
         }
-        sql
+        (sql, binds)
     }
 
-    fn binds(&self) -> Vec<&dyn Bind> {
-        self.values.iter().map(|value| -> &dyn Bind { value }).collect()
-    }
-
-    fn query(&mut self) -> Query<'_, sqlx::Postgres, PgArguments> {
-        let mut query = sqlx::query(AssertSqlSafe(self.for_postgres()));
-        for value in std::mem::take(&mut self.values) {
-            query = match value {
-                Value::Text(text) => query.bind(text),
-                Value::Integer(number) => query.bind(number),
-                Value::Boolean(truth) => query.bind(truth),
-                Value::Date(date) => query.bind(date),
-                Value::Instant(at) => query.bind(at),
-            };
+    /// Rows as one array for each column.
+    fn for_postgres(&mut self) -> Query<'static, Postgres, PgArguments> {
+        let (mut sql, mut places) = (String::new(), Vec::new());
+        for part in std::mem::take(&mut self.parts) {
+            match part {
+                Part::Text(text) => sql.push_str(text),
+                Part::Value(value) => {
+                    places.push(Place::One(value));
+                    sql.push_str(&format!("${}", places.len()));
+                }
+                Part::Rows(values, columns) => {
+                    let mut arrays: Vec<Vec<Value>> = vec![Vec::new(); columns];
+                    for (at, value) in values.into_iter().enumerate() {
+                        arrays[at % columns].push(value);
+                    }
+                    sql.push_str("SELECT * FROM UNNEST(");
+                    for (at, array) in arrays.into_iter().enumerate() {
+                        let kind = array.first().map_or("TEXT", Value::postgres_type);
+                        places.push(Place::Many(array));
+                        let comma = if at == 0 { "" } else { ", " };
+                        sql.push_str(&format!("{comma}CAST(${} AS {kind}[])", places.len()));
+                    }
+                    sql.push(')');
+                }
+            }
         }
-        query
+        places.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, place| match place {
+            Place::One(value) => value.bind_to(query),
+            Place::Many(values) => bind_array(query, values),
+        })
+    }
+}
+
+/// What one place of a statement on PostgreSQL takes.
+enum Place {
+    One(Value),
+    Many(Vec<Value>),
+}
+
+type Asked = Query<'static, Postgres, PgArguments>;
+
+impl Value {
+    const fn postgres_type(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "TEXT",
+            Self::Integer(_) => "BIGINT",
+            Self::Boolean(_) => "BOOLEAN",
+            Self::Date(_) => "DATE",
+            Self::Instant(_) => "TIMESTAMPTZ",
+        }
+    }
+
+    fn bind_to(self, query: Asked) -> Asked {
+        match self {
+            Self::Text(text) => query.bind(text),
+            Self::Integer(number) => query.bind(number),
+            Self::Boolean(truth) => query.bind(truth),
+            Self::Date(date) => query.bind(date),
+            Self::Instant(at) => query.bind(at),
+        }
+    }
+}
+
+/// Values of one column, which are all of one type.
+fn bind_array(query: Asked, values: Vec<Value>) -> Asked {
+    macro_rules! array {
+        ($kind:ident) => {
+            query.bind(
+                values
+                    .into_iter()
+                    .map(
+                        |value| {
+                            if let Value::$kind(value) = value { value } else { Default::default() }
+                        },
+                    )
+                    .collect::<Vec<_>>(),
+            )
+        };
+    }
+    match values.first() {
+        Some(Value::Integer(_)) => array!(Integer),
+        Some(Value::Boolean(_)) => array!(Boolean),
+        Some(Value::Date(_)) => array!(Date),
+        Some(Value::Instant(_)) => array!(Instant),
+        Some(Value::Text(_)) | None => array!(Text),
     }
 }

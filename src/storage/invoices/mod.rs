@@ -123,8 +123,8 @@ pub async fn add_drafts(tx: &mut Tx, drafts: &[InvoiceDraft]) -> Result<(), Stor
         "",
         rows,
         row => [
-            row.0.organization.clone(),
-            row.1.clone(),
+            &row.0.organization,
+            &row.1,
             row.0.cycle.to_string(),
             InvoiceStatus::Draft.as_str(),
             payment_status::DUE,
@@ -134,7 +134,7 @@ pub async fn add_drafts(tx: &mut Tx, drafts: &[InvoiceDraft]) -> Result<(), Stor
             row.0.total.minor(),
             row.0.prepaid.minor(),
             row.0.amount_due.minor(),
-            row.2.clone(),
+            &row.2,
         ]
     );
     Ok(())

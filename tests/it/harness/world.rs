@@ -208,7 +208,8 @@ impl World {
 
     /// Imports a usage file.
     pub async fn usage(&self, text: &str) -> usage::Imported {
-        usage::import(&self.app(), "usage.csv", text.as_bytes()).await.unwrap()
+        let file = std::io::Cursor::new(text.to_owned());
+        usage::import(&self.app(), "usage.csv", file).await.unwrap()
     }
 
     /// Imports a usage file whose rows must all be new.

@@ -1,0 +1,119 @@
+//! The half of an import that asks nobody: rows are read, rated, hashed and put in order on another thread while
+//! those before them are stored.
+
+use std::io::BufRead;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::JoinHandle;
+
+use super::Quarantined;
+use crate::domain::rating::{RateCard, Rating};
+use crate::domain::usage::UsageEvent;
+
+use crate::intake::usage::{FileError, UsageReader};
+
+/// Rows of one transaction: enough that those of one organization mostly lie together.
+const BATCH: usize = 10_000;
+/// Batches that are ready before they are asked for.
+const AHEAD: usize = 1;
+
+/// A row on its way in, with what can be said of it without asking the database.
+pub(super) struct Row {
+    pub line: u64,
+    pub event: UsageEvent,
+    /// What it costs, or why that cannot be told.
+    pub rating: Result<Rating, String>,
+    pub content_hash: String,
+    /// When it first arrived: how far back it may reach is counted from here (D7).
+    pub received_at: DateTime<Utc>,
+}
+
+impl Row {
+    pub fn new(rates: &RateCard, line: u64, event: UsageEvent, received_at: DateTime<Utc>) -> Self {
+        let rating = rates.rate(&event).map_err(|error| error.to_string());
+        Self { line, content_hash: event.content_hash(), rating, event, received_at }
+    }
+}
+
+/// Rows that are stored together.
+pub(super) struct Batch {
+    /// By key, as they lie in the table; those of one key as they came.
+    pub rows: Vec<Row>,
+    pub rejected: Vec<Quarantined>,
+}
+
+/// A file that is read on a thread of its own.
+pub(super) struct Ahead {
+    batches: Receiver<Batch>,
+    reader: JoinHandle<Result<(), FileError>>,
+}
+
+impl Ahead {
+    /// Begins to read.
+    pub fn new(
+        file: &str,
+        reader: impl BufRead + Send + 'static,
+        rates: Arc<RateCard>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let (sender, batches) = mpsc::channel(AHEAD);
+        let file = file.to_owned();
+        let reader =
+            tokio::task::spawn_blocking(move || read_all(&file, reader, &rates, now, &sender));
+        Self { batches, reader }
+    }
+
+    /// The next batch, in the order of the file.
+    pub async fn next(&mut self) -> Option<Batch> {
+        self.batches.recv().await
+    }
+
+    /// Was the file read to its end? A reader that stopped for another reason must not look like one that is done.
+    ///
+    /// # Errors
+    /// The file is no usage file from some line on, or the reader failed.
+    pub async fn end(self) -> Result<(), String> {
+        match self.reader.await {
+            Ok(read) => read.map_err(|error| error.to_string()),
+            Err(panic) => Err(format!("the program failed on this file: {panic}")),
+        }
+    }
+}
+
+fn read_all(
+    file: &str,
+    reader: impl BufRead,
+    rates: &RateCard,
+    now: DateTime<Utc>,
+    sender: &Sender<Batch>,
+) -> Result<(), FileError> {
+    let mut reader = UsageReader::new(reader)?;
+    loop {
+        let (mut rows, mut rejected) = (Vec::with_capacity(BATCH), Vec::new());
+        while rows.len() + rejected.len() < BATCH {
+            let Some(row) = reader.next() else { break };
+            let row = row?;
+            let raw = row.event.is_err().then(|| row.raw());
+            match row.event {
+                Ok(event) => rows.push(Row::new(rates, row.line, event, now)),
+                Err(error) => rejected.push(Quarantined {
+                    file: file.to_owned(),
+                    line: row.line,
+                    organization: error.organization.clone(),
+                    raw: raw.unwrap_or_default(),
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        if rows.is_empty() && rejected.is_empty() {
+            return Ok(());
+        }
+        rows.sort_by(|a, b| a.event.key().cmp(&b.event.key()));
+        if sender.blocking_send(Batch { rows, rejected }).is_err() {
+            // The import failed meanwhile: nobody asks for more.
+            return Ok(());
+        }
+    }
+}
