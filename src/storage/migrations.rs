@@ -59,52 +59,69 @@ const APPLIED: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
     execution_time BIGINT NOT NULL
 )";
 
-/// Applies to an embedded file what it lacks, each migration in a transaction of its own.
+/// Applies to an embedded file what it lacks, each migration in a transaction of its own. A file that holds something
+/// unknown is refused as it is.
 async fn apply_to_file(db: &Db, all: &Migrator) -> Result<(), StorageError> {
-    let mut applied = applied_to_file(db).await?;
-    for migration in all.iter() {
-        match applied.remove(&migration.version) {
-            Some(checksum) if checksum == migration.checksum.as_ref() => {}
-            Some(_) => return Err(MigrateError::VersionMismatch(migration.version).into()),
-            None => apply_one(db, migration).await?,
+    let applied = applied_to_file(&mut db.read().await?).await?;
+    check_applied(&applied, all)?;
+    for migration in all.iter().filter(|migration| !applied.contains_key(&migration.version)) {
+        let mut tx = db.write().await?;
+        execute!(&mut tx, APPLIED);
+        // Another process may have been first, with other migrations.
+        let applied = applied_to_file(&mut tx).await?;
+        check_applied(&applied, all)?;
+        if !applied.contains_key(&migration.version) {
+            apply(&mut tx, migration).await?;
+        }
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Checksums of what was applied to a file, by version; none for one that was not finished.
+type Applied = BTreeMap<i64, Option<Vec<u8>>>;
+
+async fn applied_to_file(tx: &mut Tx) -> Result<Applied, StorageError> {
+    let table = "SELECT COUNT(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+    let (tables,) = fetch_one!(tx, (i64,), table);
+    if tables == 0 {
+        return Ok(Applied::new());
+    }
+    let sql = "SELECT version, checksum, success FROM _sqlx_migrations";
+    let rows = fetch_all!(tx, (i64, Vec<u8>, bool), sql);
+    Ok(rows.into_iter().map(|(version, sum, done)| (version, done.then_some(sum))).collect())
+}
+
+/// Everything that was applied is known, unchanged and finished.
+fn check_applied(applied: &Applied, all: &Migrator) -> Result<(), MigrateError> {
+    for (version, checksum) in applied {
+        let known = all.iter().find(|migration| migration.version == *version);
+        match (checksum, known) {
+            (None, _) => return Err(MigrateError::Dirty(*version)),
+            (Some(_), None) => return Err(MigrateError::VersionMissing(*version)),
+            (Some(sum), Some(known)) if *sum != known.checksum.as_ref() => {
+                return Err(MigrateError::VersionMismatch(*version));
+            }
+            (Some(_), Some(_)) => {}
         }
     }
-    match applied.into_keys().next() {
-        Some(version) => Err(MigrateError::VersionMissing(version).into()),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
-/// Versions and checksums of what was applied to a file.
-async fn applied_to_file(db: &Db) -> Result<BTreeMap<i64, Vec<u8>>, StorageError> {
-    let mut tx = db.read().await?;
-    let table = "SELECT COUNT(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
-    let (tables,) = fetch_one!(&mut tx, (i64,), table);
-    if tables == 0 {
-        return Ok(BTreeMap::new());
-    }
-    let sql = "SELECT version, checksum FROM _sqlx_migrations";
-    Ok(fetch_all!(&mut tx, (i64, Vec<u8>), sql).into_iter().collect())
-}
-
-async fn apply_one(db: &Db, migration: &Migration) -> Result<(), StorageError> {
-    let mut tx = db.write().await?;
-    execute!(&mut tx, APPLIED);
-    // Another process may have been first.
-    let note = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-                VALUES ($1, $2, TRUE, $3, -1) ON CONFLICT (version) DO NOTHING";
-    let version = migration.version;
-    let noted = execute!(
-        &mut tx,
-        note,
-        version,
+async fn apply(tx: &mut Tx, migration: &Migration) -> Result<(), StorageError> {
+    let Tx::Sqlite(file) = &*tx else { return Ok(()) };
+    file.run_script(migration.sql.as_str()).map_err(|error| {
+        StorageError::Refused(format!("migration {} fails: {error}", migration.version))
+    })?;
+    execute!(
+        tx,
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES ($1, $2, TRUE, $3, -1)",
+        migration.version,
         migration.description.as_ref(),
         migration.checksum.to_vec()
     );
-    if let (1, Tx::Sqlite(file)) = (noted, &tx) {
-        file.run_script(migration.sql.as_str())?;
-    }
-    tx.commit().await
+    Ok(())
 }
 
 /// Was exactly this set applied, unchanged? Anything else is for the migrator to apply or refuse.

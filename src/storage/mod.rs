@@ -44,7 +44,6 @@ pub mod usage;
 pub mod webhooks;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 pub use db::{Db, Tx};
 
@@ -60,9 +59,9 @@ pub enum StorageError {
     /// The embedded engine refused, or its file failed.
     #[error("database: {0}")]
     Embedded(#[from] rusqlite::Error),
-    /// Nobody gave a connection back, or ended writing, for this long.
-    #[error("database: locked, another transaction has been at it for {} s", .0.as_secs())]
-    Busy(Duration),
+    /// It could not be asked: no connection was free in time, or the process is ending.
+    #[error("database: {0}")]
+    Unavailable(String),
     /// The engine ended the transaction by itself, as when the disk is full; nothing of it remains.
     #[error("database: the transaction was ended by the engine; nothing of it was written")]
     Ended,
@@ -110,7 +109,7 @@ impl StorageError {
             Self::Embedded(rusqlite::Error::SqliteFailure(error, _)) => {
                 matches!(error.extended_code & 0xFF, 5 | 6 | 10 | 13 | 14)
             }
-            Self::Busy(_) | Self::Ended => true,
+            Self::Unavailable(_) | Self::Ended => true,
             _ => false,
         }
     }

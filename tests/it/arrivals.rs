@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
+use std::io::{BufRead, Read};
 use std::sync::Arc;
 
 use monthend::app::App;
@@ -17,6 +18,36 @@ async fn imported(app: Arc<App>, text: String) -> Imported {
     .await
     .unwrap()
 }
+
+/// A file whose disk goes away in a way nobody thought of.
+struct Broken(std::io::Cursor<String>);
+
+impl Read for Broken {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl BufRead for Broken {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        assert!(self.0.fill_buf().is_ok_and(|rest| !rest.is_empty()), "the disk is gone");
+        self.0.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.0.consume(amount);
+    }
+}
+
+// The reader's end was taken for the file's: what it had not read would have been put away as imported.
+both_engines!(a_reader_that_fails_is_not_the_end_of_the_file, |world| {
+    world.set_clock("2026-01-10T09:00:00Z");
+    world.organizations(&[Org::new("acme", "enterprise", "2026-01-01")]).await;
+    let text = events(&[("1", "acme", "2026-01-09T09:00:00Z", "1")]);
+    let broken = Broken(std::io::Cursor::new(text));
+    let error = import(&world.app(), "usage.csv", broken).await.unwrap_err().to_string();
+    assert!(error.contains("usage.csv was not read to its end"), "{error}");
+});
 
 // F24, F56: one file, two processes, organizations whose ledger has no row to lock yet.
 both_engines!(two_imports_of_one_file_count_once, |world| {

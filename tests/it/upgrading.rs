@@ -3,13 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
 use std::path::Path;
+use std::time::Duration;
 
 use monthend::app::open_database;
+use monthend::storage::Db;
 use sqlx::PgPool;
 use sqlx::migrate::{Migration, Migrator};
 
 use crate::harness::Engine;
-use crate::harness::database::{Place, execute, table};
+use crate::harness::database::{Place, count, execute, table};
 
 /// Rows as the first version wrote them.
 const ROWS: [&str; 3] = [
@@ -95,6 +97,36 @@ fn an_old_database_opens(engine: Engine) {
         db.close().await;
         place.remove().await;
     });
+}
+
+// A database that other builds have changed was brought forward first and refused then.
+fn a_database_with_something_unknown_is_left_as_it_is(engine: Engine) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let home = tempfile::tempdir().unwrap();
+        let place = Place::new(engine, home.path()).await;
+        a_first_database(engine, &place.address).await;
+        let db = Db::open(&place.address, Duration::from_secs(1)).await.unwrap();
+        let unknown = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                       SELECT 9999, description, success, checksum, execution_time FROM _sqlx_migrations \
+                       WHERE version = 1";
+        execute(&db, unknown).await.unwrap();
+        let refused = format!("{:#}", open_database(&place.address).await.unwrap_err());
+        assert!(refused.contains("9999"), "{refused}");
+        assert_eq!(count(&db, "_sqlx_migrations").await, 3, "nothing was applied");
+        db.close().await;
+        place.remove().await;
+    });
+}
+
+#[test]
+fn a_database_with_something_unknown_is_left_as_it_is_on_sqlite() {
+    a_database_with_something_unknown_is_left_as_it_is(Engine::Sqlite);
+}
+
+#[test]
+fn a_database_with_something_unknown_is_left_as_it_is_on_postgres() {
+    a_database_with_something_unknown_is_left_as_it_is(Engine::Postgres);
 }
 
 #[test]

@@ -94,7 +94,9 @@ pub async fn import(
     while let Some(batch) = ahead.next().await {
         intake.batch(batch, &mut imported).await?;
     }
-    ahead.end().await.map_err(|error| ServiceError::Input(format!("{file}: {error}")))?;
+    ahead.end(file).await?;
+    // Batches are stored by key, and halves of a batch after each other.
+    imported.quarantined.sort_by_key(|row| row.line);
     Ok(imported)
 }
 

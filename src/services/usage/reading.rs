@@ -13,9 +13,13 @@ use crate::domain::rating::{RateCard, Rating};
 use crate::domain::usage::UsageEvent;
 
 use crate::intake::usage::{FileError, UsageReader};
+use crate::services::ServiceError;
+use crate::storage::StorageError;
 
 /// Rows of one transaction: enough that those of one organization mostly lie together.
 const BATCH: usize = 10_000;
+/// Most text of rejected rows in one transaction: a line may be a megabyte long.
+const RAW_BYTES: usize = 16 << 20;
 /// Batches that are ready before they are asked for.
 const AHEAD: usize = 1;
 
@@ -73,11 +77,14 @@ impl Ahead {
     /// Was the file read to its end? A reader that stopped for another reason must not look like one that is done.
     ///
     /// # Errors
-    /// The file is no usage file from some line on, or the reader failed.
-    pub async fn end(self) -> Result<(), String> {
+    /// The file is no usage file from some line on; or the reader failed, or was not begun as the process ends.
+    pub async fn end(self, file: &str) -> Result<(), ServiceError> {
         match self.reader.await {
-            Ok(read) => read.map_err(|error| error.to_string()),
-            Err(panic) => Err(format!("the program failed on this file: {panic}")),
+            Ok(read) => read.map_err(|error| ServiceError::Input(format!("{file}: {error}"))),
+            Err(error) => {
+                let reason = format!("{file} was not read to its end: {error}");
+                Err(StorageError::Unavailable(reason).into())
+            }
         }
     }
 }
@@ -92,10 +99,12 @@ fn read_all(
     let mut reader = UsageReader::new(reader)?;
     loop {
         let (mut rows, mut rejected) = (Vec::with_capacity(BATCH), Vec::new());
-        while rows.len() + rejected.len() < BATCH {
+        let mut raw_bytes = 0;
+        while rows.len() + rejected.len() < BATCH && raw_bytes < RAW_BYTES {
             let Some(row) = reader.next() else { break };
             let row = row?;
             let raw = row.event.is_err().then(|| row.raw());
+            raw_bytes += raw.as_ref().map_or(0, String::len);
             match row.event {
                 Ok(event) => rows.push(Row::new(rates, row.line, event, now)),
                 Err(error) => rejected.push(Quarantined {

@@ -46,7 +46,7 @@ pub enum Tx {
 /// How long a statement waits for another writer, or for a free connection, before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that read at the same time on SQLite, or do anything on PostgreSQL.
-const CONNECTIONS: u32 = 8;
+pub const CONNECTIONS: u32 = 8;
 
 /// A reader locks no row: it may think longer between two statements than a writer.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
@@ -140,7 +140,11 @@ impl Tx {
     /// Nothing was committed, or (connection lost) it is not known: the step is claimed again.
     pub async fn commit(self) -> Result<(), StorageError> {
         match self {
-            Self::Sqlite(tx) => tx.commit()?,
+            Self::Sqlite(tx) => {
+                tx.commit()?;
+                // Whoever waited to write has the connection now: it goes on, even if this task does not pause soon.
+                tokio::task::yield_now().await;
+            }
             Self::Postgres(tx) => tx.commit().await?,
         }
         Ok(())

@@ -53,9 +53,6 @@ pub struct Prepared<'a> {
     places: Vec<usize>,
 }
 
-/// Texts longer than this are as long as their lists of values: they would fill the memory and never be met again.
-const KEPT_TEXT: usize = 4_000;
-
 /// A statement that is kept for the next time, or not.
 enum Held<'a> {
     Kept(CachedStatement<'a>),
@@ -167,7 +164,7 @@ async fn off_this_thread<T: Send + 'static>(
 ) -> Result<T, StorageError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) => Err(StorageError::Refused(format!("the database's thread ended: {error}"))),
+        Err(error) => Err(StorageError::Unavailable(format!("its thread ended: {error}"))),
     }
 }
 
@@ -180,10 +177,12 @@ impl Pool {
         let permit = tokio::time::timeout(BUSY_TIMEOUT, self.permits.clone().acquire_owned()).await;
         let permit = match permit {
             Ok(Ok(permit)) => permit,
-            Ok(Err(_)) => {
-                return Err(StorageError::Refused("the database was closed".to_owned()));
+            Ok(Err(_)) => return Err(StorageError::Unavailable("it was closed".to_owned())),
+            Err(_) => {
+                let waited = BUSY_TIMEOUT.as_secs();
+                let reason = format!("no connection was free for {waited} s");
+                return Err(StorageError::Unavailable(reason));
             }
-            Err(_) => return Err(StorageError::Busy(BUSY_TIMEOUT)),
         };
         let idle = self.idle().pop();
         let connection = match idle {
@@ -233,7 +232,7 @@ impl Lent {
     fn get(&self) -> Result<&Connection, StorageError> {
         self.connection
             .as_ref()
-            .ok_or_else(|| StorageError::Refused("the connection was given back".to_owned()))
+            .ok_or_else(|| StorageError::Unavailable("the connection was given back".to_owned()))
     }
 }
 
@@ -265,19 +264,16 @@ impl Transaction {
     /// It is no statement of this schema, or the transaction ended.
     pub fn prepare(&self, sql: &str) -> Result<Prepared<'_>, StorageError> {
         let connection = self.connection()?;
-        let statement = if sql.len() > KEPT_TEXT {
-            Held::Once(connection.prepare(sql)?)
-        } else {
-            Held::Kept(connection.prepare_cached(sql)?)
-        };
-        let count = statement.parameter_count();
-        let places = (1..=count)
-            .map(|place| {
-                let number = statement.parameter_name(place).and_then(|name| name.get(1..));
-                number.and_then(|number| number.parse().ok()).unwrap_or(place)
-            })
-            .collect();
-        Ok(Prepared { statement, connection, places })
+        Ok(Prepared::new(connection, Held::Kept(connection.prepare_cached(sql)?)))
+    }
+
+    /// Prepares a statement that is not likely to be met again.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn prepare_once(&self, sql: &str) -> Result<Prepared<'_>, StorageError> {
+        let connection = self.connection()?;
+        Ok(Prepared::new(connection, Held::Once(connection.prepare(sql)?)))
     }
 
     /// Runs a statement; gives the number of rows it touched.
@@ -342,7 +338,18 @@ impl Transaction {
     }
 }
 
-impl Prepared<'_> {
+impl<'a> Prepared<'a> {
+    fn new(connection: &'a Connection, statement: Held<'a>) -> Self {
+        let count = statement.parameter_count();
+        let places = (1..=count)
+            .map(|place| {
+                let number = statement.parameter_name(place).and_then(|name| name.get(1..));
+                number.and_then(|number| number.parse().ok()).unwrap_or(place)
+            })
+            .collect();
+        Self { statement, connection, places }
+    }
+
     fn bind(&mut self, values: &[&dyn Bind]) -> Result<(), StorageError> {
         // The engine would take a missing value for NULL.
         let wanted = self.places.iter().copied().max().unwrap_or(0);

@@ -5,6 +5,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres};
 
+use super::sqlite::{Prepared, Transaction};
 use super::values::{Bind, FromRow};
 use super::{StorageError, Tx};
 
@@ -277,7 +278,7 @@ impl Statement {
         match tx {
             Tx::Sqlite(tx) => {
                 let (sql, binds) = self.for_sqlite();
-                tx.execute(&sql, &binds)
+                self.prepare(tx, &sql)?.execute(&binds)
             }
             Tx::Postgres(tx) => Ok(self.for_postgres().execute(&mut **tx).await?.rows_affected()),
         }
@@ -291,13 +292,22 @@ impl Statement {
         match tx {
             Tx::Sqlite(tx) => {
                 let (sql, binds) = self.for_sqlite();
-                tx.fetch_all(&sql, &binds)
+                self.prepare(tx, &sql)?.fetch(&binds, usize::MAX)
             }
             Tx::Postgres(tx) => {
                 let rows: Vec<PgRow> = self.for_postgres().fetch_all(&mut **tx).await?;
                 Ok(rows.iter().map(R::from_row).collect::<Result<_, _>>()?)
             }
         }
+    }
+
+    /// The text for one row is met again and again; each other number of rows has a text of its own.
+    fn prepare<'a>(&self, tx: &'a Transaction, sql: &str) -> Result<Prepared<'a>, StorageError> {
+        let is_usual = self.parts.iter().all(|part| match part {
+            Part::Rows(values, columns) => values.len() == *columns,
+            Part::Text(_) | Part::Value(_) => true,
+        });
+        if is_usual { tx.prepare(sql) } else { tx.prepare_once(sql) }
     }
 
     /// Places without names: those of thousands of places would cost more than the rows in them.
@@ -387,6 +397,8 @@ impl Value {
 
 /// Values of one column, which are all of one type.
 fn bind_array(query: Asked, values: Vec<Value>) -> Asked {
+    let kind = values.first().map(std::mem::discriminant);
+    debug_assert!(values.iter().all(|value| Some(std::mem::discriminant(value)) == kind));
     macro_rules! array {
         ($kind:ident) => {
             query.bind(
