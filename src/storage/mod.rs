@@ -104,12 +104,13 @@ impl StorageError {
                 ) || code.starts_with("08")
                     || code.starts_with("53")
             }
-            Self::Server(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => true,
             // BUSY, LOCKED, IOERR, FULL, CANTOPEN.
             Self::Embedded(rusqlite::Error::SqliteFailure(error, _)) => {
                 matches!(error.extended_code & 0xFF, 5 | 6 | 10 | 13 | 14)
             }
-            Self::Unavailable(_) | Self::Ended => true,
+            Self::Server(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)
+            | Self::Unavailable(_)
+            | Self::Ended => true,
             _ => false,
         }
     }
