@@ -33,7 +33,6 @@ use self::output::Output;
 use crate::app::{App, Options};
 use crate::clock::{Clock, FixedClock, SystemClock};
 use crate::jobs::serve::Signals;
-use crate::storage::db::CONNECTIONS;
 use crate::telemetry;
 
 /// How a command ended; the exit code of the contract.
@@ -65,9 +64,9 @@ pub fn main() -> ExitCode {
     };
     telemetry::start(level);
     let output = Output::new(arguments.json, arguments.quiet);
-    // Statements of an embedded database run on the thread that asks: were all its connections busy, others answer.
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let threads = threads.max(CONNECTIONS as usize + 1) + 2;
+    // Statements of an embedded database run on the thread that asks: beside one that writes and one that reads, others
+    // answer. More threads would cost each command their start and their memory.
+    let threads = std::thread::available_parallelism().map_or(2, usize::from) + 2;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,
