@@ -11,7 +11,6 @@ use tokio::task::JoinHandle;
 use super::Quarantined;
 use crate::domain::rating::{RateCard, Rating};
 use crate::domain::usage::UsageEvent;
-
 use crate::intake::usage::{FileError, UsageReader};
 use crate::services::ServiceError;
 use crate::storage::StorageError;

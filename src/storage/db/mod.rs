@@ -46,7 +46,7 @@ pub enum Tx {
 /// How long a statement waits for another writer, or for a free connection, before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that read at the same time on SQLite, or do anything on PostgreSQL.
-pub const CONNECTIONS: u32 = 8;
+const CONNECTIONS: u32 = 8;
 
 /// A reader locks no row: it may think longer between two statements than a writer.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \

@@ -137,8 +137,7 @@ pub const INSERTED_AT_ONCE: usize = 5_000;
 /// Names one statement asks for at most.
 pub const NAMES_PER_STATEMENT: usize = 500;
 
-/// Rows of so many columns that fit one statement: enough to save trips, few enough that the text is
-/// prepared once and used again.
+/// Rows of so many columns that fit one statement: enough to save trips, and within the number of places SQLite allows.
 #[must_use]
 pub fn rows_per_statement(columns: usize) -> usize {
     const BINDS: usize = 6_000;
@@ -149,7 +148,6 @@ pub fn rows_per_statement(columns: usize) -> usize {
 #[must_use]
 pub fn one_row(head: &str, columns: usize, tail: &str) -> String {
     let places: Vec<String> = (1..=columns).map(|place| format!("${place}")).collect();
-    // Two engines, one text: a conflict clause after a bare VALUES list needs no WHERE.
     format!("{head} VALUES ({}){tail}", places.join(", "))
 }
 
@@ -280,7 +278,7 @@ impl Statement {
                 let (sql, binds) = self.for_sqlite();
                 self.prepare(tx, &sql)?.execute(&binds)
             }
-            Tx::Postgres(tx) => Ok(self.for_postgres().execute(&mut **tx).await?.rows_affected()),
+            Tx::Postgres(tx) => Ok(self.for_postgres()?.execute(&mut **tx).await?.rows_affected()),
         }
     }
 
@@ -295,7 +293,7 @@ impl Statement {
                 self.prepare(tx, &sql)?.fetch(&binds, usize::MAX)
             }
             Tx::Postgres(tx) => {
-                let rows: Vec<PgRow> = self.for_postgres().fetch_all(&mut **tx).await?;
+                let rows: Vec<PgRow> = self.for_postgres()?.fetch_all(&mut **tx).await?;
                 Ok(rows.iter().map(R::from_row).collect::<Result<_, _>>()?)
             }
         }
@@ -333,7 +331,7 @@ impl Statement {
     }
 
     /// Rows as one array for each column.
-    fn for_postgres(&mut self) -> Query<'static, Postgres, PgArguments> {
+    fn for_postgres(&mut self) -> Result<Asked, StorageError> {
         let (mut sql, mut places) = (String::new(), Vec::new());
         for part in std::mem::take(&mut self.parts) {
             match part {
@@ -358,8 +356,9 @@ impl Statement {
                 }
             }
         }
-        places.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, place| match place {
-            Place::One(value) => value.bind_to(query),
+        let query = sqlx::query(AssertSqlSafe(sql));
+        places.into_iter().try_fold(query, |query, place| match place {
+            Place::One(value) => Ok(value.bind_to(query)),
             Place::Many(values) => bind_array(query, values),
         })
     }
@@ -395,29 +394,28 @@ impl Value {
     }
 }
 
-/// Values of one column, which are all of one type.
-fn bind_array(query: Asked, values: Vec<Value>) -> Asked {
-    let kind = values.first().map(std::mem::discriminant);
-    debug_assert!(values.iter().all(|value| Some(std::mem::discriminant(value)) == kind));
+/// Binds the values of one column.
+///
+/// # Errors
+/// They are not all of one type: nothing may become NULL without a word.
+fn bind_array(query: Asked, values: Vec<Value>) -> Result<Asked, StorageError> {
     macro_rules! array {
         ($kind:ident) => {
-            query.bind(
-                values
-                    .into_iter()
-                    .map(
-                        |value| {
-                            if let Value::$kind(value) = value { value } else { Default::default() }
-                        },
-                    )
-                    .collect::<Vec<_>>(),
-            )
+            values
+                .into_iter()
+                .map(|value| if let Value::$kind(value) = value { Some(value) } else { None })
+                .collect::<Option<Vec<_>>>()
+                .map(|array| query.bind(array))
         };
     }
-    match values.first() {
+    let bound = match values.first() {
         Some(Value::Integer(_)) => array!(Integer),
         Some(Value::Boolean(_)) => array!(Boolean),
         Some(Value::Date(_)) => array!(Date),
         Some(Value::Instant(_)) => array!(Instant),
         Some(Value::Text(_)) | None => array!(Text),
-    }
+    };
+    bound.ok_or_else(|| {
+        StorageError::Refused("a statement was given a column of two types".to_owned())
+    })
 }
