@@ -17,8 +17,8 @@ use crate::storage::StorageError;
 
 /// Rows of one transaction: enough that those of one organization mostly lie together.
 const BATCH: usize = 10_000;
-/// Most text of rejected rows in one transaction: a line may be a megabyte long.
-const RAW_BYTES: usize = 16 << 20;
+/// Text of one transaction after which no more rows are added: a line may be a megabyte long.
+const BATCH_BYTES: usize = 16 << 20;
 /// Batches that are ready before they are asked for.
 const AHEAD: usize = 1;
 
@@ -98,14 +98,17 @@ fn read_all(
     let mut reader = UsageReader::new(reader)?;
     loop {
         let (mut rows, mut rejected) = (Vec::with_capacity(BATCH), Vec::new());
-        let mut raw_bytes = 0;
-        while rows.len() + rejected.len() < BATCH && raw_bytes < RAW_BYTES {
+        let mut bytes = 0;
+        while rows.len() + rejected.len() < BATCH && bytes < BATCH_BYTES {
             let Some(row) = reader.next() else { break };
             let row = row?;
             let raw = row.event.is_err().then(|| row.raw());
-            raw_bytes += raw.as_ref().map_or(0, String::len);
+            bytes += raw.as_ref().map_or(0, String::len);
             match row.event {
-                Ok(event) => rows.push(Row::new(rates, row.line, event, now)),
+                Ok(event) => {
+                    bytes += text_of(&event);
+                    rows.push(Row::new(rates, row.line, event, now));
+                }
                 Err(error) => rejected.push(Quarantined {
                     file: file.to_owned(),
                     line: row.line,
@@ -123,5 +126,42 @@ fn read_all(
             // The import failed meanwhile: nobody asks for more.
             return Ok(());
         }
+    }
+}
+
+/// Bytes of text in an event.
+fn text_of(event: &UsageEvent) -> usize {
+    let UsageEvent { id, organization, meter, source, .. } = event;
+    let UsageEvent { project, member, environment, model, supplier, job, .. } = event;
+    let texts =
+        [id, organization, meter, source, project, member, environment, model, supplier, job];
+    texts.into_iter().chain(event.quantities.keys()).map(String::len).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    // Thousands of long rows were one transaction, more than a server takes at once.
+    #[test]
+    fn long_rows_make_small_batches() {
+        let dimensions: String = (0..90).map(|n| format!(",d{n:0>59}")).collect();
+        let ones = ",1".repeat(90);
+        let mut file = format!("id,organization,at,meter{dimensions}\n");
+        for n in 0..4_000 {
+            file.push_str(&format!("{n},acme,2026-01-09T09:00:00Z,calls{ones}\n"));
+        }
+        let rates = RateCard::default();
+        let (sender, mut batches) = mpsc::channel(100);
+        let now = DateTime::UNIX_EPOCH;
+        assert!(read_all("usage.csv", Cursor::new(file), &rates, now, &sender).is_ok());
+        drop(sender);
+        let mut sizes = Vec::new();
+        while let Ok(batch) = batches.try_recv() {
+            sizes.push(batch.rows.len() + batch.rejected.len());
+        }
+        assert!(sizes.len() > 1 && sizes.iter().sum::<usize>() == 4_000, "{sizes:?}");
     }
 }
