@@ -147,9 +147,10 @@ mod tests {
     // Thousands of long rows were one transaction, more than a server takes at once.
     #[test]
     fn long_rows_make_small_batches() {
-        let dimensions: String = (0..90).map(|n| format!(",d{n:0>59}")).collect();
+        let dimensions: Vec<String> = (0..90).map(|n| format!("d{n:0>59}")).collect();
+        let dimensions = dimensions.join(",");
         let ones = ",1".repeat(90);
-        let mut file = format!("id,organization,at,meter{dimensions}\n");
+        let mut file = format!("id,organization,at,meter,{dimensions}\n");
         for n in 0..4_000 {
             file.push_str(&format!("{n},acme,2026-01-09T09:00:00Z,calls{ones}\n"));
         }
