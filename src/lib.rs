@@ -9,6 +9,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod cores;
 pub mod documents;
 pub mod domain;
 pub mod files;

@@ -12,7 +12,7 @@ use crate::child::Task;
 use crate::deployment::Place;
 use crate::input;
 use crate::measure::{Measured, median};
-use crate::night::PARTS;
+use crate::night::{PARTS, busy_in};
 use crate::report::{Side, Target, same, say};
 use crate::smtp::{self, Sink};
 
@@ -65,16 +65,21 @@ pub fn night(bench: &mut Bench) -> Result<()> {
     let prepared = bench.prepared_embedded()?;
     let folder = bench.folder.path().to_owned();
     let mut ours = Side::new("ours");
-    for _ in 0..bench.arguments.repeats {
+    let mut parts = Side::new("ours, part by part");
+    for repeat in 0..=bench.arguments.repeats {
         let run = tempfile::tempdir_in(&folder)?;
         let place = Place::embedded(&run.path().join("home"));
         prepared.copy(&place.home)?;
-        ours.run(&folder, || Task::Night { place }.run())?;
+        let in_parts = repeat == bench.arguments.repeats;
+        let side = if in_parts { &mut parts } else { &mut ours };
+        side.run(&folder, || Task::Night { place, in_parts }.run())?;
     }
     ours.print("organizations");
+    parts.print("organizations");
     for (name, _) in PARTS {
-        let share = ours.part(name) / ours.seconds() * 100.0;
-        say(&format!("    {name:<10} {:>8.2} s  {share:>4.0} %", ours.part(name)));
+        let share = parts.part(name) / parts.seconds() * 100.0;
+        let (seconds, cores) = (parts.part(name), parts.part(&busy_in(name)) / parts.part(name));
+        say(&format!("    {name:<10} {seconds:>8.2} s  {share:>4.0} %  {cores:.2} cores busy"));
     }
     let table = &mut bench.table;
     table.figure(("P7", "whole night, SQLite, organizations"), ours.rate(), "/s", None);

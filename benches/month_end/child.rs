@@ -46,8 +46,8 @@ pub enum Task {
     BarePostgres { address: String, csv: PathBuf },
     /// One-page invoices.
     Pages { count: usize },
-    /// The whole night.
-    Night { place: Place },
+    /// The whole night, at once or part by part.
+    Night { place: Place, in_parts: bool },
     /// The night but for its mails.
     WithoutMails { place: Place },
     /// The mails of such a night.
@@ -95,7 +95,7 @@ impl Task {
                 runtime.block_on(import::bare_postgres(&address, &csv))
             }
             Self::Pages { count } => night::pages(count),
-            Self::Night { place } => runtime.block_on(night::run(&place)),
+            Self::Night { place, in_parts } => runtime.block_on(night::run(&place, in_parts)),
             Self::WithoutMails { place } => runtime.block_on(night::without_mails(&place)),
             Self::Mails { place } => runtime.block_on(night::mails(&place)),
             Self::SendMails { path, port } => smtp::send(&path, port),

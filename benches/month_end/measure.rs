@@ -74,7 +74,7 @@ impl Meter {
 }
 
 /// Processor seconds of this process so far.
-fn cpu() -> Result<f64> {
+pub fn cpu() -> Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").context("/proc/self/stat")?;
     // The name, in brackets, may hold spaces.
     let after = stat.rsplit_once(')').context("/proc/self/stat has no name")?.1;

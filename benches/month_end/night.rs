@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use monthend::app::App;
@@ -11,12 +11,13 @@ use monthend::documents::sample::sample_document;
 use monthend::jobs::requests::{self, Rerun};
 use monthend::jobs::runner::Runner;
 use monthend::jobs::{StepKind, names};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::close::{number, totals};
 use crate::deployment::{self, Place};
 use crate::input;
-use crate::measure::{Measured, Meter};
+use crate::measure::{Measured, Meter, cpu};
 
 /// Parts of the night, each up to a kind of step.
 pub const PARTS: [(&str, StepKind); 6] = [
@@ -33,12 +34,14 @@ const UNSENT: &str = "SELECT CAST(COUNT(*) AS BIGINT) FROM mail WHERE state <> '
 const UNSETTLED: &str =
     "SELECT CAST(COUNT(*) AS BIGINT) FROM invoice WHERE status <> 'settled' AND amount_due > 0";
 
+const EVERYTHING: [(&str, StepKind); 1] = [("everything", StepKind::Webhook)];
+
 /// The whole night, and the same cycle asked for once more by a person.
-pub async fn run(place: &Place) -> Result<Measured> {
+pub async fn run(place: &Place, in_parts: bool) -> Result<Measured> {
     let (app, _) = deployment::open(place, input::CLOSED_AT).await?;
     let organizations = usize::try_from(number(&app.db, ORGANIZATIONS).await?)?;
     let meter = Meter::start()?;
-    let parts = parts(&app, &PARTS).await?;
+    let parts = parts(&app, if in_parts { &PARTS } else { &EVERYTHING }).await?;
     let mut measured = meter.stop(organizations)?;
     measured.parts.extend(parts);
     ensure!(number(&app.db, UNSENT).await? == 0, "a mail was not sent");
@@ -57,18 +60,49 @@ pub async fn run(place: &Place) -> Result<Measured> {
     Ok(measured)
 }
 
-/// Some parts, one after the other.
+/// Some parts, one after the other, each by as many workers as `serve` has.
 async fn parts(app: &Arc<App>, parts: &[(&str, StepKind)]) -> Result<Vec<(String, f64)>> {
     let mut times = Vec::new();
     for (name, kind) in parts {
-        let began = Instant::now();
+        let (began, busy) = (Instant::now(), cpu()?);
         let runner = Runner::new(app.clone(), CancellationToken::new())?.up_to(*kind);
+        let over = CancellationToken::new();
+        let others = others(app, *kind, &over)?;
         let report = runner.tick(None).await?;
+        over.cancel();
+        for other in others.join_all().await {
+            other?;
+        }
         ensure!(report.refused.is_none(), "refused: {:?}", report.refused);
         ensure!(report.runs.iter().all(|run| run.troubled.is_empty()), "a step failed");
         times.push(((*name).to_owned(), began.elapsed().as_secs_f64()));
+        times.push((busy_in(name), cpu()? - busy));
     }
     Ok(times)
+}
+
+/// The workers beside the one that plans, until the part is over.
+fn others(app: &Arc<App>, kind: StepKind, over: &CancellationToken) -> Result<JoinSet<Result<()>>> {
+    let mut others = JoinSet::new();
+    for worker in 1..app.config.runner.workers {
+        let runner = Runner::new(app.clone(), CancellationToken::new())?.up_to(kind);
+        let runner = if worker % 2 == 1 { runner.effects_first() } else { runner };
+        let over = over.clone();
+        others.spawn(async move {
+            while !over.is_cancelled() {
+                runner.work(None, &mut BTreeSet::new()).await?;
+                // What is left is in the other's hands, and may make more work.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Ok(())
+        });
+    }
+    Ok(others)
+}
+
+/// The name of a part's processor time.
+pub fn busy_in(part: &str) -> String {
+    format!("{part}, busy")
 }
 
 /// Everything but the mails.

@@ -32,6 +32,7 @@ use self::arguments::{Arguments, Command};
 use self::output::Output;
 use crate::app::{App, Options};
 use crate::clock::{Clock, FixedClock, SystemClock};
+use crate::cores;
 use crate::jobs::serve::Signals;
 use crate::telemetry;
 
@@ -66,7 +67,7 @@ pub fn main() -> ExitCode {
     let output = Output::new(arguments.json, arguments.quiet);
     // Statements of an embedded database run on the thread that asks: beside one that writes and one that reads, others
     // answer. More threads would cost each command their start and their memory.
-    let threads = std::thread::available_parallelism().map_or(2, usize::from) + 2;
+    let threads = cores::count() + 2;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,

@@ -22,6 +22,11 @@ const EXPONENT_2: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BG
     SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU \
     UZS VES WST XCD YER ZAR ZMW ZWG";
 
+/// Is it one of the codes of a list, which are three letters and a blank each?
+fn is_listed(code: [u8; 3], list: &str) -> bool {
+    list.as_bytes().chunks(4).any(|known| known.starts_with(&code))
+}
+
 /// Why something is not an amount of money.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
@@ -55,10 +60,9 @@ impl Currency {
     /// Decimals of the minor unit: 0, 2 or 3 (ISO 4217).
     #[must_use]
     pub fn exponent(self) -> u32 {
-        let listed = |list: &str| list.split_ascii_whitespace().any(|code| code == self.code());
-        if listed(EXPONENT_0) {
+        if is_listed(self.0, EXPONENT_0) {
             0
-        } else if listed(EXPONENT_3) {
+        } else if is_listed(self.0, EXPONENT_3) {
             3
         } else {
             2
@@ -80,7 +84,7 @@ impl FromStr for Currency {
         let code: [u8; 3] = text.as_bytes().try_into().map_err(|_| invalid())?;
         [EXPONENT_2, EXPONENT_0, EXPONENT_3]
             .iter()
-            .any(|list| list.split_ascii_whitespace().any(|known| known == text))
+            .any(|list| is_listed(code, list))
             .then_some(Self(code))
             .ok_or_else(invalid)
     }

@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 
 use super::StepKind;
+use super::schedule::Pattern;
 use crate::domain::dunning::Calendar;
 use crate::intake::toml_lines::line_of;
 
@@ -30,8 +31,8 @@ pub enum Due {
     CycleEnd,
     /// At the instants of a cron pattern in a zone.
     Schedule {
-        /// Five fields: minute, hour, day, month, weekday.
-        pattern: String,
+        /// Which instants.
+        pattern: Pattern,
         /// The zone the fields are read in.
         zone: Tz,
     },
@@ -271,8 +272,8 @@ fn due(file: &File) -> Result<Due, (&'static str, String)> {
         ("cycle_end", None) => Ok(Due::CycleEnd),
         ("on_demand", None) => Ok(Due::OnDemand),
         ("schedule", Some(pattern)) => {
-            super::schedule::check(pattern).map_err(|problem| ("schedule", problem))?;
-            Ok(Due::Schedule { pattern: pattern.clone(), zone })
+            let pattern = pattern.parse().map_err(|problem| ("schedule", problem))?;
+            Ok(Due::Schedule { pattern, zone })
         }
         ("schedule", None) => {
             Err(("schedule", "is missing; a cron pattern of 5 fields".to_owned()))

@@ -36,6 +36,8 @@ pub struct Runner {
     stop: CancellationToken,
     /// Kinds of steps after this one are left to others.
     last: StepKind,
+    /// Charges and mails are done before facts and files.
+    effects_first: bool,
     clocks: ClockCheck,
     /// The latest instant of work as last seen stored: it only rises.
     high_water: Mutex<Option<DateTime<Utc>>>,
@@ -53,6 +55,7 @@ impl Runner {
             owner,
             stop,
             last: StepKind::Webhook,
+            effects_first: false,
             clocks: ClockCheck::default(),
             high_water: Mutex::default(),
         })
@@ -62,6 +65,14 @@ impl Runner {
     #[must_use]
     pub const fn up_to(mut self, last: StepKind) -> Self {
         self.last = last;
+        self
+    }
+
+    /// The same runner for charges and mails first, facts and files when there are none. Beside one that does facts
+    /// first it keeps the other core busy: those wait for the one writer of a file, these for providers and disks.
+    #[must_use]
+    pub const fn effects_first(mut self) -> Self {
+        self.effects_first = true;
         self
     }
 
@@ -224,25 +235,37 @@ impl Runner {
     async fn claim(&self, run: Option<&str>) -> Result<Vec<Claimed>, ServiceError> {
         let (now, mut tx) = self.begin_claim().await?;
         // One after the other, all kinds are alike.
-        let alone = if self.app.config.runner.effects_at_once == 1 {
-            self.last_rank()
-        } else {
-            self.last_fact()
-        };
-        let mut claim = self.claim_until(now, alone, 1);
-        claim.run = run;
-        let mut claimed = claims::claim(&mut tx, &claim).await?;
-        if claimed.is_empty() && alone < self.last_rank() {
-            // Charges and mails side by side: a provider that is down keeps no mail waiting (F73).
-            for kind in StepKind::EFFECTS {
-                if kind.rank() <= self.last_rank() {
-                    (claim.min_rank, claim.max_rank) = (kind.rank(), kind.rank());
-                    claim.limit = self.at_once(kind);
-                    claimed.extend(claims::claim(&mut tx, &claim).await?);
-                }
-            }
+        let alike = self.app.config.runner.effects_at_once == 1;
+        let alone = if alike { self.last_rank() } else { self.last_fact() };
+        let fact = Claim { run, ..self.claim_until(now, alone, 1) };
+        let mut claimed = Vec::new();
+        if self.effects_first && !alike {
+            claimed = self.claim_effects(&mut tx, &fact).await?;
+        }
+        if claimed.is_empty() {
+            claimed = claims::claim(&mut tx, &fact).await?;
+        }
+        if claimed.is_empty() && !self.effects_first && !alike {
+            claimed = self.claim_effects(&mut tx, &fact).await?;
         }
         self.end_claim(tx, now, claimed).await
+    }
+
+    /// Charges and mails side by side: a provider that is down keeps no mail waiting (F73).
+    async fn claim_effects(
+        &self,
+        tx: &mut Tx,
+        like: &Claim<'_>,
+    ) -> Result<Vec<Claimed>, ServiceError> {
+        let mut claimed = Vec::new();
+        for kind in StepKind::EFFECTS {
+            if kind.rank() <= self.last_rank() {
+                let (rank, limit) = (kind.rank(), self.at_once(kind));
+                let claim = Claim { min_rank: rank, max_rank: rank, limit, ..like.clone() };
+                claimed.extend(claims::claim(tx, &claim).await?);
+            }
+        }
+        Ok(claimed)
     }
 
     /// How many steps of a kind with effects are claimed at once. What waits for nobody else goes many at a time; a

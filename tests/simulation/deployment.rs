@@ -255,7 +255,7 @@ async fn open(
                 _ => continue,
             };
             if let Due::Schedule { pattern, .. } = &mut job.due {
-                seldom.clone_into(pattern);
+                *pattern = seldom.parse().unwrap();
             }
         }
     }

@@ -6,13 +6,12 @@ mod ranges;
 use std::path::Path;
 
 use chrono::{DateTime, Duration, Utc};
-use chrono_tz::Tz;
 
 pub use ranges::{Cutter, Only, Stretch};
 
+use super::StepKind;
 use super::definition::{Due, Job};
 use super::steps::{chunk_step, subject_step};
-use super::{StepKind, schedule};
 use crate::app::App;
 use crate::domain::ids;
 use crate::services::ServiceError;
@@ -105,8 +104,8 @@ pub async fn due(app: &App, question: &Question) -> Result<Vec<DueGroup>, Servic
             }
             Due::Schedule { pattern, zone } => {
                 let watched = watched.get(&job.name).copied();
-                let pattern = (pattern.as_str(), *zone);
-                let found = due_schedule(app, &mut tx, (job, watched), pattern, question).await?;
+                let Some(due_at) = pattern.last_due(*zone, now) else { continue };
+                let found = due_schedule(app, &mut tx, (job, watched), due_at, question).await?;
                 groups.extend(found);
             }
             Due::OnDemand => {}
@@ -130,12 +129,10 @@ async fn due_schedule(
     app: &App,
     tx: &mut Tx,
     (job, watched): (&Job, Option<DateTime<Utc>>),
-    (pattern, zone): (&str, Tz),
+    due_at: DateTime<Utc>,
     question: &Question,
 ) -> Result<Option<DueGroup>, ServiceError> {
     let now = app.clock.now();
-    let last_due = schedule::last_due(pattern, zone, now).map_err(ServiceError::Refused)?;
-    let Some(due_at) = last_due else { return Ok(None) };
     let stale = job.stale_after_hours.map(|hours| Duration::hours(i64::from(hours)));
     let begun = if job.watch {
         watched.is_some_and(|watched| watched >= due_at)

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::{Range, StepError, cycle_of, mail_steps, range_of, run_of, subject_step};
 use crate::app::App;
+use crate::cores;
 use crate::documents::csv::render_csv;
 use crate::documents::pdf::Draws;
 use crate::domain::cycle::Cycle;
@@ -161,25 +162,13 @@ async fn render_all(
     cycle: Cycle,
     rows: Vec<DocumentRow>,
 ) -> Result<Vec<Made>, StepError> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = rows.len().div_ceil(cores).max(1);
-    let mut tasks = Vec::with_capacity(cores);
-    let mut rows = rows.into_iter().peekable();
-    while rows.peek().is_some() {
-        let part: Vec<DocumentRow> = rows.by_ref().take(share).collect();
-        let renderer = renderer.clone();
-        tasks.push(tokio::task::spawn_blocking(move || {
-            part.iter().map(|row| render_one(renderer.as_ref(), cycle, row)).collect::<Vec<_>>()
-        }));
-    }
-    let mut made = Vec::new();
-    for task in tasks {
-        let part = task
-            .await
-            .map_err(|error| StepError::Park(format!("a document cannot be rendered: {error}")))?;
-        for files in part {
-            made.extend(files?);
-        }
+    let renderer = renderer.clone();
+    let drawn = cores::each(rows, move |row| render_one(renderer.as_ref(), cycle, &row)).await;
+    let drawn = drawn
+        .map_err(|error| StepError::Park(format!("a document cannot be rendered: {error}")))?;
+    let mut made = Vec::with_capacity(2 * drawn.len());
+    for files in drawn {
+        made.extend(files?);
     }
     Ok(made)
 }

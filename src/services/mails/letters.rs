@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::app::App;
+use crate::cores;
 use crate::domain::ids;
 use crate::domain::invoice::InvoiceDocument;
 use crate::domain::organization::Organization;
@@ -136,24 +137,9 @@ async fn on_all_cores(
     app: &Arc<App>,
     told: Vec<Result<Told, ServiceError>>,
 ) -> Result<Vec<Result<Composed, ServiceError>>, ServiceError> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = told.len().div_ceil(cores).max(1);
-    let mut told = told.into_iter().peekable();
-    let mut tasks = Vec::with_capacity(cores);
-    while told.peek().is_some() {
-        let (app, part) = (app.clone(), told.by_ref().take(share).collect::<Vec<_>>());
-        tasks.push(tokio::task::spawn_blocking(move || -> Vec<_> {
-            part.into_iter().map(|told| letter(&app, told?)).collect()
-        }));
-    }
-    let mut letters = Vec::new();
-    for task in tasks {
-        let part = task.await;
-        letters.extend(part.map_err(|error| {
-            ServiceError::Refused(format!("a mail cannot be composed: {error}"))
-        })?);
-    }
-    Ok(letters)
+    let app = app.clone();
+    let letters = cores::each(told, move |told| letter(&app, told?)).await;
+    letters.map_err(|error| ServiceError::Refused(format!("a mail cannot be composed: {error}")))
 }
 
 /// Fills the templates for the one recipient of a mail.

@@ -392,7 +392,11 @@ impl<'a> Prepared<'a> {
         let columns: Vec<usize> = if names.is_empty() {
             (0..self.statement.column_count()).collect()
         } else {
-            let found = names.into_iter().map(|name| self.statement.column_index(name));
+            let found = names.into_iter().enumerate().map(|(at, name)| {
+                // Mostly the statement names them in the same order.
+                let is_there = self.statement.column_name(at).is_ok_and(|there| there == name);
+                if is_there { Ok(at) } else { self.statement.column_index(name) }
+            });
             found.collect::<Result<_, _>>()?
         };
         let mut found = Vec::new();
