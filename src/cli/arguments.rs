@@ -308,6 +308,9 @@ pub(crate) enum RunCommand {
     Confirm {
         /// The run's id
         run: String,
+        /// Which figures: what the message says that holds the run
+        #[arg(long, value_name = "FIGURES")]
+        figures: String,
         /// Why they are right, for the audit trail
         #[arg(long, value_parser = reason)]
         reason: String,

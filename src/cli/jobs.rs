@@ -158,8 +158,8 @@ pub(super) async fn run(app: &Arc<App>, command: RunCommand, output: &Output) ->
             Ok(Outcome::Done)
         }
         RunCommand::Show { run } => show(app, &run, output).await,
-        RunCommand::Confirm { run, reason } => {
-            Ok(print(&requests::confirm(app, &run, &reason).await?, output))
+        RunCommand::Confirm { run, figures, reason } => {
+            Ok(print(&requests::confirm(app, &run, &figures, &reason).await?, output))
         }
         RunCommand::Retry { run, organization, reason } => {
             let report = requests::retry(app, &run, organization.as_deref(), &reason).await?;

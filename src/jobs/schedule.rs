@@ -15,7 +15,8 @@ const LOOK_BACK_DAYS: i64 = 400;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
-    cron: Cron,
+    /// Some 300 bytes, which not every job has.
+    cron: Box<Cron>,
 }
 
 impl FromStr for Pattern {
@@ -28,7 +29,7 @@ impl FromStr for Pattern {
                 "{text:?} is not a cron pattern of 5 fields (minute hour day month weekday): {error}"
             )
         })?;
-        Ok(Self { text: text.to_owned(), cron })
+        Ok(Self { text: text.to_owned(), cron: Box::new(cron) })
     }
 }
 

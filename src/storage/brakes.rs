@@ -22,6 +22,23 @@ pub struct Brake {
     pub confirmed_at: Option<DateTime<Utc>>,
 }
 
+/// Characters by which a person names figures.
+const SHORT: usize = 8;
+
+impl Brake {
+    /// What the figures are called where people read and write it.
+    #[must_use]
+    pub fn short_figures(&self) -> &str {
+        short_figures(&self.figures)
+    }
+}
+
+/// A fingerprint of figures, shortened for people.
+#[must_use]
+pub fn short_figures(figures: &str) -> &str {
+    figures.get(..SHORT).unwrap_or(figures)
+}
+
 /// What a run was held for last.
 pub async fn latest(tx: &mut Tx, run: &str) -> Result<Option<Brake>, StorageError> {
     Ok(fetch_optional!(

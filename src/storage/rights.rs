@@ -25,7 +25,7 @@ pub async fn role(tx: &mut Tx) -> Result<Option<Role>, StorageError> {
          AND (pg_has_role(relowner, 'MEMBER') OR has_table_privilege(oid, 'TRUNCATE, TRIGGER') \
          OR (relname IN ('ledger_transaction', 'ledger_entry', 'credit_grant', 'usage_event', 'catalog_version', \
          'artifact', 'payment', 'audit', 'organization_terms', 'document') \
-         AND has_table_privilege(oid, 'UPDATE, DELETE'))))"
+         AND (has_table_privilege(oid, 'UPDATE, DELETE') OR has_any_column_privilege(oid, 'UPDATE')))))"
     );
     Ok(Some(Role { name, may_change_history }))
 }

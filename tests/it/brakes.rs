@@ -66,7 +66,16 @@ async fn nothing_left(world: &World, of: &str, drafts: usize) {
 }
 
 async fn confirm(world: &World, run: &str) -> Report {
-    requests::confirm(&world.app(), run, "the new price list").await.unwrap()
+    let figures = held_figures(world).await;
+    requests::confirm(&world.app(), run, &figures, "the new price list").await.unwrap()
+}
+
+/// The figures of the latest hold, as its message names them.
+async fn held_figures(world: &World) -> String {
+    let sql = "SELECT error FROM step WHERE kind = 'brake' AND state = 'parked'";
+    let told = world.table(sql).await[0][0].clone();
+    let after = told.split_once(" --figures ").unwrap().1;
+    after.split_whitespace().next().unwrap().to_owned()
 }
 
 // F61: exactly 50 % more is billed; one cent more is held, whatever is tried, until a person confirms it.
@@ -83,7 +92,7 @@ both_engines!(one_cent_above_the_limit_waits_for_a_person, |world| {
     let figures =
         "21 invoices for 4725.01 USD are to be issued to organizations that had 21 for 3150.00 USD";
     assert!(reason.starts_with(figures) && reason.contains("+50.1 %"), "{reason}");
-    assert!(reason.contains(&format!("monthend run confirm {run} --reason")), "{reason}");
+    assert!(reason.contains(&format!("monthend run confirm {run} --figures ")), "{reason}");
     nothing_left(&world, "2026-03", MANY).await;
     // Neither time, nor a new process, nor asking again lets it go.
     world.restart(&[]).await;
@@ -101,6 +110,12 @@ both_engines!(one_cent_above_the_limit_waits_for_a_person, |world| {
     assert_eq!(world.count("brake").await, 1);
 
     world.restart(&[]).await;
+    // Those of another message are not these.
+    let figures_now = held_figures(&world).await;
+    let other = requests::confirm(&world.app(), &run, "00000000", "read too early").await;
+    let other = other.unwrap_err().to_string();
+    assert!(other.contains(&figures_now) && other.contains("nothing was confirmed"), "{other}");
+    nothing_left(&world, "2026-03", MANY).await;
     let report = confirm(&world, &run).await;
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(report.runs[0].run.state, "done");
@@ -110,8 +125,8 @@ both_engines!(one_cent_above_the_limit_waits_for_a_person, |world| {
         world.table("SELECT command, reason FROM audit WHERE command LIKE 'run confirm %'").await;
     assert!(audited[0][0].contains(&run) && audited[0][0].contains(figures), "{audited:?}");
     assert_eq!((audited.len(), audited[0][1].as_str()), (1, "the new price list"));
-    assert!(requests::confirm(&world.app(), &run, "twice").await.is_err());
-    assert!(requests::confirm(&world.app(), "run_none", "none").await.is_err());
+    assert!(requests::confirm(&world.app(), &run, &figures_now, "twice").await.is_err());
+    assert!(requests::confirm(&world.app(), "run_none", &figures_now, "none").await.is_err());
     world.clean_tick().await;
 });
 
@@ -262,8 +277,9 @@ both_engines!(two_workers_hold_a_run_once, |world| {
     assert_eq!(world.count("brake").await, 1);
     assert_eq!(world.count("step WHERE kind = 'brake' AND state = 'parked'").await, 1);
     nothing_left(&world, "2026-02", MANY).await;
+    let figures = held_figures(&world).await;
     let (confirmed, ticked) =
-        tokio::join!(requests::confirm(&other, &run, "right"), tick(world.app()));
+        tokio::join!(requests::confirm(&other, &run, &figures, "right"), tick(world.app()));
     confirmed.unwrap();
     ticked.unwrap();
     other.db.close().await;

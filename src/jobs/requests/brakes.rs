@@ -11,11 +11,17 @@ use crate::jobs::runner::Runner;
 use crate::services::ServiceError;
 use crate::storage::{audit, brakes, runs, steps};
 
-/// Confirms the figures a run is held for, these and no others, and does what then may go.
+/// Confirms the figures a run is held for, these and no others, and does what then may go. `figures` names those that
+/// were read: the run may be held for others by now.
 ///
 /// # Errors
-/// No such run, or it is not held.
-pub async fn confirm(app: &Arc<App>, run: &str, reason: &str) -> Result<Report, ServiceError> {
+/// No such run, it is not held, or for other figures.
+pub async fn confirm(
+    app: &Arc<App>,
+    run: &str,
+    figures: &str,
+    reason: &str,
+) -> Result<Report, ServiceError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
     runs::lock(&mut tx, run).await?;
@@ -26,6 +32,13 @@ pub async fn confirm(app: &Arc<App>, run: &str, reason: &str) -> Result<Report, 
     let (Some(look), Some(held)) = (parked, held) else {
         return Err(ServiceError::Refused(format!("run {run} is not held")));
     };
+    if figures != held.short_figures() {
+        return Err(ServiceError::Refused(format!(
+            "run {run} is held for other figures now, {}: {}; nothing was confirmed",
+            held.short_figures(),
+            held.reason
+        )));
+    }
     brakes::confirm(&mut tx, run, held.ordinal, now).await?;
     steps::let_go(&mut tx, &look.id, now).await?;
     let command = format!("run confirm {run}: {}", held.reason);

@@ -59,7 +59,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         && !brakes::is_confirmed(&mut tx, &run.id, &figures).await?
     {
         brakes::hold(&mut tx, &run.id, &figures, &reason, now).await?;
-        let told = format!("{reason}; {}", way_out(&run.id));
+        let told = format!("{reason}; {}", way_out(&run.id, &figures));
         steps::park(&mut tx, step, &told).await?;
         tx.commit().await?;
         tracing::warn!(reason, "held: nothing is numbered until a person confirms the figures");
@@ -79,8 +79,9 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
 }
 
 /// How a held run goes on.
-fn way_out(run: &str) -> String {
-    format!("if that is right: `monthend run confirm {run} --reason …`")
+fn way_out(run: &str, figures: &str) -> String {
+    let figures = brakes::short_figures(figures);
+    format!("if that is right: `monthend run confirm {run} --figures {figures} --reason …`")
 }
 
 /// Has a run's figures looked at when its last close has ended, in the transaction that ends it. The lock of

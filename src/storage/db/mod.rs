@@ -69,7 +69,11 @@ impl Db {
 
     async fn open_postgres(address: &str, longest_idle: Duration) -> Result<Self, StorageError> {
         let longest_idle = format!("{}ms", longest_idle.as_millis());
-        let options = PgConnectOptions::from_str(address)?.application_name("monthend").options([
+        // It would log a parameter it does not know with its value, which may be a password (F88).
+        let unheard = tracing::subscriber::NoSubscriber::default();
+        let options =
+            tracing::subscriber::with_default(unheard, || PgConnectOptions::from_str(address))?;
+        let options = options.application_name("monthend").options([
             ("lock_timeout", "30s"),
             ("idle_in_transaction_session_timeout", longest_idle.as_str()),
         ]);

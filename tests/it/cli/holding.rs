@@ -36,12 +36,19 @@ fn a_held_run_is_named_and_confirmed() {
     assert!(failed.iter().any(|check| check["name"] == "held"), "{failed:?}");
     assert_eq!(home.json(NOW, "invoice list", 0)["invoices"], json!([]));
 
-    assert_eq!(home.run(NOW, &format!("run confirm {id}")).code, 2);
-    assert_eq!(home.error(NOW, "run confirm run_none --reason checked").0, "not_found");
-    let done = home.json(NOW, &format!("run confirm {id} --reason checked"), 0);
+    // Only what was read can be confirmed, under the name its message gives it.
+    let figures = said.split_once("--figures ").unwrap().1.split_whitespace().next().unwrap();
+    let confirm = format!("run confirm {id} --figures {figures}");
+    assert_eq!(home.run(NOW, &format!("run confirm {id} --reason checked")).code, 2);
+    assert_eq!(home.run(NOW, &confirm).code, 2);
+    let none = home.error(NOW, "run confirm run_none --figures 00000000 --reason checked");
+    assert_eq!(none.0, "not_found");
+    let other = home.error(NOW, &format!("run confirm {id} --figures 00000000 --reason checked"));
+    assert_eq!(other.0, "refused");
+    let done = home.json(NOW, &format!("{confirm} --reason checked"), 0);
     assert_eq!((&done["runs"][0]["run"], &done["runs"][0]["state"]), (&json!(id), &json!("done")));
     assert_eq!(home.json(NOW, "invoice list", 0)["invoices"].as_array().unwrap().len(), 2);
-    assert_eq!(home.error(NOW, &format!("run confirm {id} --reason again")).0, "refused");
+    assert_eq!(home.error(NOW, &format!("{confirm} --reason again")).0, "refused");
     assert_eq!((home.run(NOW, "verify").code, home.run(NOW, "tick").code), (0, 0));
 }
 
