@@ -6,6 +6,8 @@ use monthend::jobs::requests;
 use monthend::services::credit_notes;
 use monthend::services::doctor::examine;
 use monthend::services::purchases::Wanted;
+use monthend::storage::Db;
+use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::harness::world::whole;
 use crate::harness::{Engine, Org, World, both_engines, events, run};
@@ -101,6 +103,16 @@ fn a_month_is_worked_as_the_application() {
         options.database = Some(world.address_as(&role));
         let said = rights(examine(options).await);
         assert!(said.contains(&role) && said.contains("not change it"), "{said}");
+        // A right to one column of history was not seen.
+        let Db::Postgres(as_owner) = &owner.db else { unreachable!() };
+        let grant = format!("GRANT UPDATE (reason) ON audit TO {role}");
+        as_owner.execute(AssertSqlSafe(grant)).await.unwrap();
+        options = world.options();
+        options.database = Some(world.address_as(&role));
+        let said = rights(examine(options).await);
+        assert!(said.contains("could change history"), "{said}");
+        let revoke = format!("REVOKE UPDATE (reason) ON audit FROM {role}");
+        as_owner.execute(AssertSqlSafe(revoke)).await.unwrap();
         forbidden_to_the_role(&world).await;
         world.restart(&[]).await;
         owner.db.close().await;
