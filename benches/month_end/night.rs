@@ -34,6 +34,7 @@ const UNSENT: &str = "SELECT CAST(COUNT(*) AS BIGINT) FROM mail WHERE state <> '
 const UNSETTLED: &str =
     "SELECT CAST(COUNT(*) AS BIGINT) FROM invoice WHERE status <> 'settled' AND amount_due > 0";
 
+/// The night as `serve` goes through it: no part waits for the whole of the one before.
 const EVERYTHING: [(&str, StepKind); 1] = [("everything", StepKind::Webhook)];
 
 /// The whole night, and the same cycle asked for once more by a person.
@@ -85,8 +86,8 @@ async fn parts(app: &Arc<App>, parts: &[(&str, StepKind)]) -> Result<Vec<(String
 fn others(app: &Arc<App>, kind: StepKind, over: &CancellationToken) -> Result<JoinSet<Result<()>>> {
     let mut others = JoinSet::new();
     for worker in 1..app.config.runner.workers {
-        let runner = Runner::new(app.clone(), CancellationToken::new())?.up_to(kind);
-        let runner = if worker % 2 == 1 { runner.effects_first() } else { runner };
+        let runner = Runner::new(app.clone(), CancellationToken::new())?;
+        let runner = runner.up_to(kind).as_worker(worker);
         let over = over.clone();
         others.spawn(async move {
             while !over.is_cancelled() {

@@ -68,11 +68,11 @@ impl Runner {
         self
     }
 
-    /// The same runner for charges and mails first, facts and files when there are none. Beside one that does facts
-    /// first it keeps the other core busy: those wait for the one writer of a file, these for providers and disks.
+    /// The same runner as one of some workers, counted from 0. Every second one does charges and mails first, facts and
+    /// files when there are none: those wait for the one writer of a file, these for providers and disks.
     #[must_use]
-    pub const fn effects_first(mut self) -> Self {
-        self.effects_first = true;
+    pub const fn as_worker(mut self, place: u16) -> Self {
+        self.effects_first = place % 2 == 1;
         self
     }
 
@@ -234,19 +234,22 @@ impl Runner {
     /// What is to be done next: facts and files one at a time, effects some at once.
     async fn claim(&self, run: Option<&str>) -> Result<Vec<Claimed>, ServiceError> {
         let (now, mut tx) = self.begin_claim().await?;
-        // One after the other, all kinds are alike.
+        // One after the other, all kinds are alike: the lowest rank comes first.
         let alike = self.app.config.runner.effects_at_once == 1;
         let alone = if alike { self.last_rank() } else { self.last_fact() };
-        let fact = Claim { run, ..self.claim_until(now, alone, 1) };
-        let mut claimed = Vec::new();
-        if self.effects_first && !alike {
-            claimed = self.claim_effects(&mut tx, &fact).await?;
-        }
-        if claimed.is_empty() {
-            claimed = claims::claim(&mut tx, &fact).await?;
-        }
-        if claimed.is_empty() && !self.effects_first && !alike {
-            claimed = self.claim_effects(&mut tx, &fact).await?;
+        let one = Claim { run, ..self.claim_until(now, alone, 1) };
+        let effects_first = self.effects_first && !alike;
+        let mut claimed = if effects_first {
+            self.claim_effects(&mut tx, &one).await?
+        } else {
+            claims::claim(&mut tx, &one).await?
+        };
+        if claimed.is_empty() && !alike {
+            claimed = if effects_first {
+                claims::claim(&mut tx, &one).await?
+            } else {
+                self.claim_effects(&mut tx, &one).await?
+            };
         }
         self.end_claim(tx, now, claimed).await
     }

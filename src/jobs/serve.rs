@@ -35,8 +35,7 @@ pub async fn serve(
     let mut scheduler = heartbeat(&app, wake.clone()).await?;
     let mut workers = tasks;
     for worker in 0..app.config.runner.workers {
-        let runner = Runner::new(app.clone(), stop.clone())?;
-        let runner = if worker % 2 == 1 { runner.effects_first() } else { runner };
+        let runner = Runner::new(app.clone(), stop.clone())?.as_worker(worker);
         workers.spawn(work(runner, worker == 0, wake.clone(), stop.clone()));
     }
     let rescuer = Runner::new(app.clone(), stop.clone())?;

@@ -302,6 +302,45 @@ both_engines!(a_queue_that_takes_long_is_forecast, |world| {
     world.clean_tick().await;
 });
 
+/// A mail server that takes nothing, and has its worker stop after what it has in hand.
+struct Last(CancellationToken);
+
+#[async_trait]
+impl Mailer for Last {
+    fn name(&self) -> &'static str {
+        "last"
+    }
+
+    async fn hand_over(&self, _: &Composed) -> Result<Handed, MailError> {
+        self.0.cancel();
+        Err(MailError::Transient("later".to_owned()))
+    }
+}
+
+// January's mails and February's close are due: one worker closes before it mails, the next mails before it closes.
+both_engines!(every_second_worker_does_effects_first, |world| {
+    one_organization(&world).await;
+    runner(world.app()).up_to(StepKind::Charge).tick(None).await.unwrap();
+    world.set_clock("2026-03-01T02:00:00Z");
+    plan_close(&world.app()).await;
+    for (place, left_to_close) in [(1, 1), (0, 0)] {
+        let stop = CancellationToken::new();
+        let mut app = world.another_app().await;
+        Arc::get_mut(&mut app).unwrap().mailer = Arc::new(Last(stop.clone()));
+        let worker = Runner::new(app.clone(), stop.clone()).unwrap().as_worker(place);
+        worker.work(None, &mut BTreeSet::new()).await.unwrap();
+        assert!(stop.is_cancelled());
+        assert_eq!(
+            world.count("step WHERE kind = 'close' AND state = 'ready'").await,
+            left_to_close
+        );
+        app.db.close().await;
+        // The mails that were put off may go again.
+        world.pass(3_600);
+    }
+    world.clean_tick().await;
+});
+
 // F11, F16: a worker that stood still handed over mails that another had taken over meanwhile.
 both_engines!(a_late_worker_hands_over_nothing, |world| {
     one_organization(&world).await;

@@ -134,8 +134,8 @@ impl Shared {
     }
 }
 
-/// A worker and the threads it begins stay on one core: each statement is a hand-over between two threads, which
-/// costs half as much on the same core. Where that cannot be had, it is only slower.
+/// A worker and the threads it begins stay on one core: on PostgreSQL each statement is a hand-over to a server, which
+/// costs less if nothing moves meanwhile. Where that cannot be had, it is only slower.
 fn stay_on_a_core(worker: usize) {
     let Ok(this) = std::fs::read_link("/proc/thread-self") else { return };
     let Some(thread) = this.file_name().and_then(|name| name.to_str()) else { return };
