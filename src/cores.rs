@@ -1,7 +1,8 @@
 //! Work spread over the machine's cores.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use tokio::task::JoinError;
 
 /// Cores this process may use. The answer is kept: asking reads the files of the control groups.
@@ -15,7 +16,7 @@ pub fn count() -> usize {
 }
 
 /// Does the same to each item, on all cores, and gives what came of them in their order. A single item is not worth
-/// a hand-over: it is done at once.
+/// a hand-over: it is done at once. Whoever asks, as many threads work as there are cores: each keeps memory of its own.
 ///
 /// # Errors
 /// `work` panicked.
@@ -27,28 +28,21 @@ where
     T: Send + 'static,
     R: Send + 'static,
 {
-    let share = items.len().div_ceil(count()).max(1);
-    let work = Arc::new(work);
-    let mut items = items.into_iter();
     if items.len() == 1 {
-        return Ok(items.map(|item| work(item)).collect());
+        return Ok(items.into_iter().map(work).collect());
     }
-    let mut parts = Vec::new();
-    while items.len() > 0 {
-        let (part, work) = (items.by_ref().take(share).collect::<Vec<T>>(), work.clone());
-        parts.push(tokio::task::spawn_blocking(move || -> Vec<R> {
-            part.into_iter().map(|item| work(item)).collect()
-        }));
-    }
-    let mut done = Vec::new();
-    for part in parts {
-        done.extend(part.await?);
-    }
-    Ok(done)
+    tokio::task::spawn_blocking(move || items.into_par_iter().map(work).collect()).await
 }
 
 #[cfg(test)]
 mod tests {
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_ends_nothing_else() {
+        let odd = |number: i32| assert!(number % 2 == 1, "even");
+        assert!(super::each(vec![1, 2, 3], odd).await.is_err());
+        assert!(super::each(vec![1, 3], odd).await.is_ok());
+    }
+
     #[tokio::test]
     async fn what_comes_of_each_is_in_their_order() {
         for many in [0, 1, 2, 3, 7, 100] {

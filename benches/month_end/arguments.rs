@@ -14,6 +14,7 @@ cargo bench --bench month_end -- [arguments]
   --organizations N   how many organizations (20000)
   --events N          usage events of each, on average (100)
   --repeats N         runs of each side; the medians count (3)
+  --times N           memory and cost compare so many organizations with N times as many (10)
   --only A,B          of: close, import, pages, night, mail, memory, cost, balance
   --engine NAME       sqlite or postgres; without it both
   --typst PATH        the executable of tests/speed/typst, for the pages
@@ -25,6 +26,7 @@ pub struct Arguments {
     pub organizations: usize,
     pub events: usize,
     pub repeats: usize,
+    pub times: usize,
     pub only: Vec<String>,
     pub engine: Option<String>,
     pub typst: Option<PathBuf>,
@@ -37,6 +39,7 @@ impl Arguments {
             organizations: 20_000,
             events: 100,
             repeats: 3,
+            times: 10,
             only: Vec::new(),
             engine: None,
             typst: None,
@@ -54,6 +57,7 @@ impl Arguments {
                 "--organizations" => arguments.organizations = count(&name, &value()?, 100)?,
                 "--events" => arguments.events = count(&name, &value()?, 10)?,
                 "--repeats" => arguments.repeats = count(&name, &value()?, 1)?,
+                "--times" => arguments.times = count(&name, &value()?, 2)?,
                 "--only" => arguments.only = value()?.split(',').map(str::to_owned).collect(),
                 "--engine" => arguments.engine = Some(value()?),
                 "--typst" => arguments.typst = Some(value()?.into()),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use monthend::cores;
 use serde::{Deserialize, Serialize};
 
 use crate::deployment::{self, Place};
@@ -59,7 +60,9 @@ pub enum Task {
 impl Task {
     /// Does it.
     pub fn perform(self) -> Result<Measured> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        // As many threads as the program gives itself.
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(cores::count() + 2).enable_all().build()?;
         match self {
             Self::Prepare { place, organizations, events } => {
                 runtime.block_on(deployment::prepare(&place, organizations, events))?;

@@ -114,13 +114,12 @@ pub async fn without_mails(place: &Place) -> Result<Measured> {
     Ok(Measured::default())
 }
 
-/// The mails of a night that is done but for them.
+/// The mails of a night that is done but for them, by as many workers as `serve` has.
 pub async fn mails(place: &Place) -> Result<Measured> {
     let (app, _) = deployment::open(place, input::CLOSED_AT).await?;
     let count = usize::try_from(number(&app.db, UNSENT).await?)?;
-    let runner = Runner::new(app.clone(), CancellationToken::new())?;
     let meter = Meter::start()?;
-    runner.work(None, &mut BTreeSet::new()).await?;
+    parts(&app, &EVERYTHING).await?;
     let measured = meter.stop(count)?;
     ensure!(number(&app.db, UNSENT).await? == 0, "a mail was not sent");
     app.db.close().await;

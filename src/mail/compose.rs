@@ -92,15 +92,15 @@ pub enum ComposeError {
 ///
 /// # Errors
 /// See [`ComposeError`]; unusable addresses beside usable ones are no error but listed.
-pub fn compose(templates: &Templates, facts: &MailFacts) -> Result<Composition, ComposeError> {
-    let facts = facts.clone().cleaned();
+pub fn compose(templates: &Templates, facts: MailFacts) -> Result<Composition, ComposeError> {
+    let mut facts = facts.cleaned();
     let sender = address(&facts.sender).ok().filter(is_plain).ok_or(ComposeError::Sender)?;
     let (recipients, rejected) = recipients(&facts)?;
-    let (attachments, enclosed) = enclose(&facts.attachments);
+    let (attachments, enclosed) = enclose(std::mem::take(&mut facts.attachments));
     let rendered = templates.render(&facts, &enclosed)?;
     let hash = ids::sha256_hex(facts.key.as_bytes());
     let message_id = format!("<{}@{}>", &hash[..40], sender.domain());
-    let message = build(&facts, &rendered, &message_id, &sender, &recipients, &attachments, &hash)?;
+    let message = build(&facts, &rendered, &message_id, &sender, &recipients, attachments, &hash)?;
     let bytes: Arc<[u8]> = message.formatted().into();
     let mails = recipients
         .iter()
@@ -171,8 +171,7 @@ fn listed(recipients: &Numbered) -> Vec<&Address> {
 }
 
 /// Which attachments go along: all, or without the PDF, or without the CSV too (F80).
-fn enclose(attachments: &[Attachment]) -> (Vec<&Attachment>, Enclosed) {
-    let mut kept: Vec<&Attachment> = attachments.iter().collect();
+fn enclose(mut kept: Vec<Attachment>) -> (Vec<Attachment>, Enclosed) {
     let mut enclosed = Enclosed::default();
     let drops: [fn(&Attachment) -> bool; 3] = [
         |file| file.content_type == "application/pdf",
@@ -196,7 +195,7 @@ fn build(
     message_id: &str,
     sender: &Address,
     recipients: &Numbered,
-    attachments: &[&Attachment],
+    attachments: Vec<Attachment>,
     hash: &str,
 ) -> Result<Message, ComposeError> {
     let failed = |error: &dyn std::error::Error| ComposeError::Build(error.to_string());
@@ -227,9 +226,8 @@ fn build(
         MultiPart::mixed().boundary(format!("mixed-{}", &hash[..40])).multipart(alternative);
     for file in attachments {
         let content_type = ContentType::parse(&file.content_type).map_err(|e| failed(&e))?;
-        let file =
-            MimeAttachment::new(file.file_name.clone()).body(file.bytes.clone(), content_type);
-        parts = parts.singlepart(file);
+        parts =
+            parts.singlepart(MimeAttachment::new(file.file_name).body(file.bytes, content_type));
     }
     builder.multipart(parts).map_err(|e| failed(&e))
 }

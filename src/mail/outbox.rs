@@ -135,7 +135,7 @@ mod tests {
 
     fn mails() -> Vec<Composed> {
         let templates = Templates::load(None).unwrap();
-        compose(&templates, &samples::invoice_by_card()).unwrap().mails
+        compose(&templates, samples::invoice_by_card()).unwrap().mails
     }
 
     fn names(folder: &Path) -> Vec<String> {

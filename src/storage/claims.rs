@@ -74,7 +74,7 @@ macro_rules! first {
             "AND s.rank BETWEEN $2 AND $3 AND ($4 = '' OR s.run_id = $4) ",
             "AND REPLACE($5, ',' || s.kind || ',', '') <> $5 AND ",
             import_is_over!("s", "$1"),
-            " ORDER BY s.rank, s.ordinal, s.id LIMIT 1",
+            " ORDER BY s.rank, s.ordinal, s.first_organization, s.id LIMIT 1",
             $skip
         )
     };
@@ -89,7 +89,7 @@ macro_rules! claim {
             "AND ((state = 'ready' AND next_at <= $2) OR (state = 'leased' AND lease_until <= $2)) ",
             "AND rank = $4 AND ($6 = '' OR run_id = $6) ",
             "AND REPLACE($7, ',' || kind || ',', '') <> $7 ",
-            "ORDER BY rank, ordinal, id LIMIT $5 ",
+            "ORDER BY rank, ordinal, first_organization, id LIMIT $5 ",
             $skip,
             ")",
             returning!()
@@ -124,7 +124,7 @@ macro_rules! take_over {
             lease!(),
             "(SELECT id FROM step s WHERE ",
             abandoned!("$2", "$4", "$5", "$7"),
-            " ORDER BY s.lease_until, s.rank, s.ordinal, s.id LIMIT $6 ",
+            " ORDER BY s.lease_until, s.rank, s.ordinal, s.first_organization, s.id LIMIT $6 ",
             $skip,
             ")",
             returning!()
@@ -174,11 +174,12 @@ pub async fn claim(tx: &mut Tx, claim: &Claim<'_>) -> Result<Vec<Claimed>, Stora
     Ok(in_order(steps))
 }
 
-/// By rank and place: the engines give changed rows in any order.
+/// By rank, place and organization: the engines give changed rows in any order.
 fn in_order(mut claimed: Vec<Claimed>) -> Vec<Claimed> {
-    claimed.sort_by(|Claimed { step: a, .. }, Claimed { step: b, .. }| {
-        (a.rank, a.ordinal, &a.id).cmp(&(b.rank, b.ordinal, &b.id))
-    });
+    fn place(Claimed { step, .. }: &Claimed) -> (i64, i64, &str, &str) {
+        (step.rank, step.ordinal, &step.first_organization, &step.id)
+    }
+    claimed.sort_by(|a, b| place(a).cmp(&place(b)));
     claimed
 }
 

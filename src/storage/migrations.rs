@@ -223,3 +223,17 @@ fn merged(engine: &Migrator) -> Migrator {
     all.sort_by_key(|migration| migration.version);
     Migrator::with_migrations(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The portable set and an engine's share one order: a version given twice would be applied once.
+    #[test]
+    fn no_version_is_given_twice() {
+        for engine in [&SQLITE, &POSTGRES] {
+            let versions: Vec<i64> = merged(engine).iter().map(|known| known.version).collect();
+            assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
+        }
+    }
+}

@@ -362,3 +362,27 @@ both_engines!(a_late_worker_hands_over_nothing, |world| {
     app.db.close().await;
     world.clean_tick().await;
 });
+
+// What is settled together lies together: steps that may go are taken in the order of their organizations.
+both_engines!(steps_of_a_rank_go_by_their_organizations, |world| {
+    world.set_clock("2026-01-01T09:00:00Z");
+    let names = ["mu", "zeta", "alpha", "kappa", "beta-2", "beta"];
+    let rows = names.map(|name| Org::new(name, "professional", "2026-01-01").pays("ok"));
+    world.organizations(&rows).await;
+    world.set_clock("2026-02-01T02:00:00Z");
+    runner(world.app()).up_to(StepKind::Document).tick(None).await.unwrap();
+    let (now, rank) = (world.app().clock.now(), StepKind::Charge.rank());
+    let lease_until = now + LEASE;
+    let (min_rank, max_rank) = (rank, rank);
+    let claim = Claim { owner: "first", now, lease_until, min_rank, max_rank, limit: 4, run: None };
+    let mut taken = Vec::new();
+    for owner in ["first", "second"] {
+        let mut tx = world.app().db.write().await.unwrap();
+        let claimed = claims::claim(&mut tx, &Claim { owner, ..claim.clone() }).await.unwrap();
+        tx.commit().await.unwrap();
+        taken.extend(claimed.into_iter().filter_map(|claimed| claimed.step.organization));
+    }
+    assert_eq!(taken, ["alpha", "beta", "beta-2", "kappa", "mu", "zeta"]);
+    world.pass(61);
+    world.clean_tick().await;
+});

@@ -26,9 +26,11 @@ use crate::domain::plan::CycleTerms;
 use crate::services::catalogs::History;
 use crate::services::charging::attempts::Next;
 use crate::services::{ServiceError, charging, no_organization};
-use crate::storage::invoices::payment_status;
 use crate::storage::runs::Run;
 use crate::storage::{Tx, audit, cycles, documents, invoices, ledger, organizations, runs, steps};
+
+/// Organizations whose documents are looked at by one step of a rerun.
+const AT_ONCE: i64 = 500;
 
 /// What finance wants run.
 #[derive(Debug, Clone)]
@@ -184,19 +186,18 @@ async fn again(app: &App, run: &Run, request: &Rerun<'_>) -> Result<(), ServiceE
         steps::unpark(&mut tx, &run.id, *organization, now).await?;
         let (first, last) = organization.map_or(("", "~"), |id| (id, id));
         attempt_declined(app, &mut tx, run, cycle, (first, last)).await?;
-        let issued = invoices::issued_in_range(&mut tx, first, last, cycle).await?;
-        let next: Vec<_> = issued
-            .chunks(500)
-            .filter_map(|part| {
-                let range = Range {
-                    first: &part.first()?.organization,
-                    last: &part.last()?.organization,
-                    organizations: i64::try_from(part.len()).unwrap_or(i64::MAX),
-                };
-                Some(chunk_step(StepKind::Render, &run.id, &range, ordinal, now))
-            })
-            .collect();
-        steps::add(&mut tx, &next, now).await?;
+        // Page by page: there may be very many.
+        let mut after = String::new();
+        loop {
+            let part =
+                invoices::issued_after(&mut tx, (first, last), cycle, &after, AT_ONCE).await?;
+            let (Some(first), Some(last)) = (part.first(), part.last()) else { break };
+            let organizations = i64::try_from(part.len()).unwrap_or(i64::MAX);
+            let range = Range { first, last, organizations };
+            let next = chunk_step(StepKind::Render, &run.id, &range, ordinal, now);
+            steps::add(&mut tx, &[next], now).await?;
+            after.clone_from(last);
+        }
         // Receipts and credit notes of the cycle too: a lost file is made again, the same to the byte.
         let beside = documents::of_cycle(&mut tx, first, last, cycle).await?;
         let again: Vec<_> = beside
@@ -222,11 +223,7 @@ async fn attempt_declined(
 ) -> Result<usize, ServiceError> {
     let now = app.clock.now();
     let mut next = Vec::new();
-    for row in invoices::issued_in_range(tx, first, last, cycle).await? {
-        let failed = [payment_status::DECLINED, payment_status::PAST_DUE];
-        if !failed.contains(&row.payment_status.as_str()) {
-            continue;
-        }
+    for row in invoices::declined_in_range(tx, first, last, cycle).await? {
         if let Next::Attempt(charge) = charging::next_attempt(app, tx, &row).await? {
             let id = Some(row.organization.as_str());
             let ordinal = run.plans * ORDINALS_PER_PLAN;

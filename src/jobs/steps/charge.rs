@@ -28,8 +28,8 @@ pub(super) const LOOKUPS_AFTER_MINUTES: [i64; 6] = [1, 5, 15, 60, 360, 1_380];
 /// How often a charge is looked up that settles later, or waits for the customer: daily.
 const PENDING_AFTER: Duration = Duration::hours(24);
 
-/// How many are asked at once of a provider on this machine.
-const LOCAL_AT_ONCE: usize = 32;
+/// How many are asked at once of a provider on this machine, each by a thread.
+const LOCAL_AT_ONCE: usize = 8;
 
 /// A charge that still needs something, and the step that looks after it.
 struct Attempt<'a> {

@@ -24,9 +24,9 @@ use crate::services::mails::{self, Kind};
 use crate::services::methods::Wallets;
 use crate::storage::artifacts::{self, Artifact};
 use crate::storage::charges::Subject;
-use crate::storage::invoices::{DocumentRow, Row, payment_status};
+use crate::storage::invoices::{self, DocumentRow, Row, payment_status};
 use crate::storage::steps::Step;
-use crate::storage::{Key, Tx, charges, invoices, ledger, organizations, steps};
+use crate::storage::{Key, Tx, charges, ledger, organizations, steps};
 
 /// Documents rendered before they are stored: enough that a sync of the disk costs each of them little, few enough
 /// that they take little memory.
@@ -43,49 +43,45 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let mut tx = app.db.read().await?;
     let run = run_of(&mut tx, step).await?;
     let cycle = cycle_of(&run)?;
-    let rows = invoices::documents(&mut tx, range.first, range.last, cycle).await?;
     let stored = artifacts::in_range(&mut tx, range.first, range.last, cycle).await?;
+    let issued = invoices::issued_ids(&mut tx, range.first, range.last, cycle).await?;
     drop(tx);
-    let terms = payment_terms(&rows)?;
-    let missing = missing_documents(app, rows, &stored);
-    let renderer = app.renderer().map_err(|error| StepError::Park(format!("{error:#}")))?;
-    let artifacts = render_and_store(app, &renderer, cycle, missing, &stored).await?;
+    let missing = missing_documents(app, issued, &stored).await?;
+    let artifacts = render_and_store(app, cycle, &missing, &stored).await?;
 
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
     steps::hold(&mut tx, step, now + app.lease()).await?;
     ledger::lock(&mut tx, range.first, range.last).await?;
     artifacts::add(&mut tx, &artifacts).await?;
-    follow_up(app, &mut tx, step, cycle, &terms).await?;
+    follow_up(app, &mut tx, step, cycle).await?;
     steps::finish(&mut tx, step, now).await?;
     tx.commit().await?;
     tracing::info!(documents = artifacts.len(), "stored {} documents of {cycle}", artifacts.len());
     Ok(())
 }
 
-/// What each frozen document says about how it is paid, by the invoice's id.
-fn payment_terms(rows: &[DocumentRow]) -> Result<HashMap<String, PaymentTerms>, StepError> {
-    let mut terms = HashMap::with_capacity(rows.len());
-    for row in rows {
-        terms.insert(row.id.clone(), row.document()?.header.payment);
-    }
-    Ok(terms)
-}
-
-/// Documents that are not on disk as they were sent; all of them on the first run.
-fn missing_documents(app: &App, rows: Vec<DocumentRow>, stored: &[Artifact]) -> Vec<DocumentRow> {
-    let mut intact: HashMap<(&str, &str), usize> = HashMap::new();
-    for artifact in stored {
-        let bytes = std::fs::read(app.documents().join(&artifact.path)).unwrap_or_default();
-        if ids::sha256_hex(&bytes) == artifact.sha256 {
-            let key = (artifact.organization.as_str(), artifact.invoice_id.as_str());
-            *intact.entry(key).or_default() += 1;
-        }
+/// Invoices whose documents are not on disk as they were sent; all of them on the first run.
+async fn missing_documents(
+    app: &App,
+    issued: Vec<Key>,
+    stored: &[Artifact],
+) -> Result<Vec<Key>, StepError> {
+    let folder = app.documents();
+    let looked = cores::each(stored.to_vec(), move |artifact| {
+        let bytes = std::fs::read(folder.join(&artifact.path)).unwrap_or_default();
+        let is_intact = ids::sha256_hex(&bytes) == artifact.sha256;
+        is_intact.then_some((artifact.organization, artifact.invoice_id))
+    });
+    let looked = looked
+        .await
+        .map_err(|error| StepError::Park(format!("documents cannot be looked at: {error}")))?;
+    let mut intact: HashMap<Key, usize> = HashMap::new();
+    for key in looked.into_iter().flatten() {
+        *intact.entry(key).or_default() += 1;
     }
     let kinds = ["pdf", "csv"].len();
-    rows.into_iter()
-        .filter(|row| intact.get(&(row.organization.as_str(), row.id.as_str())) != Some(&kinds))
-        .collect()
+    Ok(issued.into_iter().filter(|key| intact.get(key) != Some(&kinds)).collect())
 }
 
 /// A document that was sent before must come out the same, byte by byte; nothing is written otherwise.
@@ -108,17 +104,19 @@ fn refuse_other_bytes(made: &[Made], stored: &[Artifact]) -> Result<(), StepErro
 /// Stores some documents while it renders the next.
 async fn render_and_store(
     app: &App,
-    renderer: &Arc<dyn Draws>,
     cycle: Cycle,
-    rows: Vec<DocumentRow>,
+    invoices: &[Key],
     stored: &[Artifact],
 ) -> Result<Vec<Artifact>, StepError> {
-    let mut artifacts = Vec::with_capacity(2 * rows.len());
-    let mut rows = rows.into_iter().peekable();
+    let mut artifacts = Vec::with_capacity(2 * invoices.len());
     let mut storing: Option<Storing> = None;
-    while rows.peek().is_some() {
-        let part = rows.by_ref().take(AT_ONCE).collect();
-        let made = render_all(renderer, cycle, part).await?;
+    for part in invoices.chunks(AT_ONCE) {
+        let renderer = app.renderer().map_err(|error| StepError::Park(format!("{error:#}")))?;
+        let mut tx = app.db.read().await?;
+        let mut rows = invoices::documents_of(&mut tx, part).await?;
+        drop(tx);
+        let rows = part.iter().filter_map(|key| rows.remove(key)).collect();
+        let made = render_all(&renderer, cycle, rows).await?;
         refuse_other_bytes(&made, stored)?;
         if let Some(before) = storing.take() {
             artifacts.extend(before.end().await?);
@@ -210,13 +208,7 @@ fn render_one(
 }
 
 /// Charges what is due and mails each invoice; what was done before is not done again.
-async fn follow_up(
-    app: &App,
-    tx: &mut Tx,
-    step: &Step,
-    cycle: Cycle,
-    terms: &HashMap<String, PaymentTerms>,
-) -> Result<(), StepError> {
+async fn follow_up(app: &App, tx: &mut Tx, step: &Step, cycle: Cycle) -> Result<(), StepError> {
     let now = app.clock.now();
     let Range { first, last, .. } = range_of(step);
     let buyers: HashMap<String, Organization> = organizations::range(tx, first, last)
@@ -227,14 +219,21 @@ async fn follow_up(
     let wallets = Wallets::read(app, tx, first, last).await?;
     let rows = invoices::issued_in_range(tx, first, last, cycle).await?;
     let charged = charges::of_subjects(tx, &keys(&rows)).await?;
+    // An invoice that was charged before is not charged here again.
+    let mut unpaid = Vec::new();
+    for row in rows.iter().filter(|_| app.gateway.collects()) {
+        let key = (row.organization.clone(), row.id.clone());
+        if !charged.contains(&key) && is_due(row)? {
+            unpaid.push(key);
+        }
+    }
+    // The frozen document says how it is paid; what was promised by transfer is never charged.
+    let terms = invoices::payment_terms(tx, &unpaid).await?;
     let (mut intents, mut next, mut letters) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
         let Some(buyer) = buyers.get(&row.organization) else { continue };
-        // The frozen document says how it is paid; what was promised by transfer is never charged.
-        let promised = matches!(terms.get(&row.id), Some(PaymentTerms::StoredMethod { .. }));
-        // An invoice that was charged before is not charged here again.
-        let first = !charged.contains(&(row.organization.clone(), row.id.clone()));
-        if promised && app.gateway.collects() && first && is_due(&row)? {
+        let key = (row.organization.clone(), row.id.clone());
+        if matches!(terms.get(&key), Some(PaymentTerms::StoredMethod { .. })) {
             let id = row.organization.as_str();
             let chosen = wallets.choose(app, buyer, &[]);
             if let Ok(method) = chosen {

@@ -169,7 +169,7 @@ async fn one_refused_recipient_stops_no_other() {
     let smtp = Smtp::new(config(server.port)).unwrap();
     let templates = Templates::load(None).unwrap();
     let mut answers = Vec::new();
-    for mail in compose(&templates, &samples::invoice_by_card()).unwrap().mails {
+    for mail in compose(&templates, samples::invoice_by_card()).unwrap().mails {
         answers.push(smtp.send(&mail).await);
     }
     assert_eq!(answers.iter().map(word).collect::<Vec<_>>(), ["refused", "ok"]);

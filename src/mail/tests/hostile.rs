@@ -103,7 +103,7 @@ fn hostile_texts_add_no_header() {
 fn international_addresses_keep_the_message_plain() {
     let mut facts = samples::receipt();
     facts.recipients = vec!["jürgen@b.example".to_owned(), "a@b.example".to_owned()];
-    let mails = compose(&Templates::load(None).unwrap(), &facts).unwrap().mails;
+    let mails = compose(&Templates::load(None).unwrap(), facts.clone()).unwrap().mails;
     assert_eq!(mails.len(), 2);
     assert!(mails[0].bytes.is_ascii());
     assert!(headers(&mails[0].bytes).contains(&"To: a@b.example".to_owned()));
@@ -230,7 +230,7 @@ fn hostile_texts_stay_texts_in_notices() {
         for mut facts in samples::all() {
             let Occasion::Notice(notice) = &mut facts.occasion else { continue };
             put(notice, text);
-            let mail = compose(&templates, &facts).unwrap().mails.remove(0);
+            let mail = compose(&templates, facts.clone()).unwrap().mails.remove(0);
             assert_eq!(header_names(&mail.bytes), expected);
             assert!(mail.bytes.is_ascii() && !mail.subject.contains(char::is_control));
             assert!(!rendered(&templates, &facts).html.contains("<script>"));
@@ -245,14 +245,14 @@ fn hostile_addresses_are_refused() {
     for bad in HOSTILE_ADDRESSES {
         let mut facts = samples::receipt();
         facts.recipients = vec![bad.to_owned(), "good@acme.example".to_owned()];
-        let composition = compose(&templates, &facts).unwrap();
+        let composition = compose(&templates, facts.clone()).unwrap();
         let recipients: Vec<_> = composition.mails.iter().map(|m| m.recipient.as_str()).collect();
         assert_eq!(recipients, ["good@acme.example"], "{bad:?}");
         assert_eq!(composition.rejected.len(), 1);
 
         facts.recipients = vec!["good@acme.example".to_owned()];
         bad.clone_into(&mut facts.sender);
-        assert!(compose(&templates, &facts).is_err(), "{bad:?}");
+        assert!(compose(&templates, facts).is_err(), "{bad:?}");
     }
 }
 
@@ -281,7 +281,7 @@ proptest! {
         let mut facts = samples::invoice_by_card();
         facts.recipients =
             vec![recipient.clone(), format!("a@{recipient}"), recipient + "@b.example"];
-        if let Ok(composition) = compose(&Templates::load(None).unwrap(), &facts) {
+        if let Ok(composition) = compose(&Templates::load(None).unwrap(), facts) {
             for mail in composition.mails {
                 let expected = header_names(&composed(&samples::invoice_by_card()).bytes);
                 prop_assert_eq!(header_names(&mail.bytes), expected);

@@ -160,7 +160,7 @@ fn each_recipient_gets_the_same_mail_and_a_bad_address_stops_no_other() {
     let mut facts = samples::receipt();
     facts.recipients =
         ["a@x.example", "not an address", "b@x.example", "a@x.example"].map(String::from).to_vec();
-    let composition = compose(&Templates::load(None).unwrap(), &facts).unwrap();
+    let composition = compose(&Templates::load(None).unwrap(), facts.clone()).unwrap();
     let places: Vec<_> =
         composition.mails.iter().map(|m| (m.ordinal, m.recipient.as_str())).collect();
     assert_eq!(places, [(1, "a@x.example"), (3, "b@x.example")]);
@@ -170,7 +170,7 @@ fn each_recipient_gets_the_same_mail_and_a_bad_address_stops_no_other() {
     assert!(!composition.rejected[0].reason.contains("not an address"));
 
     facts.recipients = vec!["nobody".to_owned()];
-    let error = compose(&Templates::load(None).unwrap(), &facts).unwrap_err();
+    let error = compose(&Templates::load(None).unwrap(), facts).unwrap_err();
     assert!(matches!(error, ComposeError::NoRecipient { .. }), "{error}");
 }
 

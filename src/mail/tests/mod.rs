@@ -9,7 +9,7 @@ mod notices;
 use super::{Composed, MailFacts, Templates, compose};
 
 fn composed(facts: &MailFacts) -> Composed {
-    compose(&Templates::load(None).unwrap(), facts).unwrap().mails.remove(0)
+    compose(&Templates::load(None).unwrap(), facts.clone()).unwrap().mails.remove(0)
 }
 
 /// The header lines of a message, unfolded.

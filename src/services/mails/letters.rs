@@ -158,8 +158,8 @@ fn letter(app: &App, told: Told) -> Result<Composed, ServiceError> {
         occasion,
         attachments: attachments(app, &files)?,
     };
-    let composition = compose(&app.templates, &facts)
-        .map_err(|error| ServiceError::Refused(error.to_string()))?;
+    let composition =
+        compose(&app.templates, facts).map_err(|error| ServiceError::Refused(error.to_string()))?;
     composition.mails.into_iter().find(|composed| composed.recipient == mail.recipient).ok_or_else(
         || {
             let id = &mail.organization;

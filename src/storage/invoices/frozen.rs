@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use macro_rules_attribute::derive;
 
 use crate::domain::cycle::Cycle;
-use crate::domain::invoice::InvoiceDocument;
+use crate::domain::invoice::{InvoiceDocument, InvoiceHeader, PaymentTerms};
 use crate::storage::db::{Record, fetch_all, fetch_keyed, fetch_optional};
 use crate::storage::{Key, StorageError, Tx, from_json};
 
@@ -34,22 +34,40 @@ impl DocumentRow {
     }
 }
 
-/// Documents of a cycle's issued invoices of a range of organizations.
-pub async fn documents(
+/// Organizations and ids of a cycle's issued invoices of a range of organizations, in their order.
+pub async fn issued_ids(
     tx: &mut Tx,
     first: &str,
     last: &str,
     cycle: Cycle,
-) -> Result<Vec<DocumentRow>, StorageError> {
+) -> Result<Vec<Key>, StorageError> {
     Ok(fetch_all!(
         tx,
-        DocumentRow,
-        "SELECT organization, id, draft, header, content_hash FROM invoice \
+        Key,
+        "SELECT organization, id FROM invoice \
          WHERE organization BETWEEN $1 AND $2 AND cycle = $3 AND number IS NOT NULL ORDER BY organization",
         first,
         last,
         cycle.to_string()
     ))
+}
+
+/// How issued invoices say that they are paid.
+pub async fn payment_terms(
+    tx: &mut Tx,
+    keys: &[Key],
+) -> Result<HashMap<Key, PaymentTerms>, StorageError> {
+    let rows = fetch_keyed!(
+        tx,
+        (String, String, String),
+        "SELECT organization, id, header FROM invoice WHERE number IS NOT NULL AND (organization, id)",
+        keys
+    );
+    let terms = rows.into_iter().map(|(organization, id, header)| {
+        let header: InvoiceHeader = from_json("invoice", "header", &id, &header)?;
+        Ok(((organization, id), header.payment))
+    });
+    terms.collect()
 }
 
 /// The document of one issued invoice.
