@@ -11,6 +11,7 @@
 
 mod checks;
 mod cluster;
+mod draw;
 mod home;
 mod kills;
 mod options;

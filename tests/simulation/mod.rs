@@ -15,7 +15,7 @@
 
 mod acts;
 mod bookkeeping;
-mod chance;
+pub mod chance;
 mod compare;
 mod deployment;
 mod facts;

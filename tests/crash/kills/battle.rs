@@ -5,11 +5,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 
-use super::draw::Draw;
 use super::history::{self, Findings, Strike};
 use super::proof;
 use super::serve::{Serve, Signal};
 use super::stage::Stage;
+use crate::draw::Draw;
 use crate::home::Home;
 use crate::provider::Provider;
 use crate::sink::Sink;

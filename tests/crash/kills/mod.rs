@@ -5,7 +5,6 @@
 //! When the work is done, everything is checked, and the next battle begins.
 
 mod battle;
-mod draw;
 mod history;
 mod proof;
 mod serve;

@@ -14,6 +14,7 @@ use super::cycle::{Cycle, PURCHASE, STEPS, World};
 use super::end::{End, reach};
 use super::{EFFECTS_AT_ONCE, recover, undisturbed};
 use crate::cluster::Cluster;
+use crate::draw::Draw;
 use crate::home::{Engine, output_file};
 use crate::options::{Edges, PointsOptions, ServerOptions};
 
@@ -36,13 +37,13 @@ pub fn run(options: &ServerOptions) -> Result<bool> {
     let begun = Instant::now();
     let (mut stops, mut under_load, mut again, mut most, mut failed, mut slowest) =
         (0_u64, 0_u64, 0, 0, 0_u64, Duration::ZERO);
-    let mut random = options.seed;
+    let mut random = Draw::new(options.seed);
     while stops < options.stops
         && options.seconds.is_none_or(|seconds| begun.elapsed().as_secs() < seconds)
     {
         stops += 1;
-        let which = usize::try_from(drawn(&mut random) % lengths.len() as u64)?;
-        let part = u32::try_from(drawn(&mut random) % MOMENTS)?;
+        let which = usize::try_from(random.below(lengths.len() as u64))?;
+        let part = u32::try_from(random.below(MOMENTS))?;
         let after = lengths[which] * part / u32::try_from(MOMENTS)?;
         let number = PURCHASE + which;
         let mut problems = Vec::new();
@@ -142,13 +143,4 @@ fn like_points(options: &ServerOptions) -> PointsOptions {
         keep: false,
         calls: false,
     }
-}
-
-/// The next of a row of numbers that a seed begins (splitmix64).
-fn drawn(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }

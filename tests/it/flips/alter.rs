@@ -7,7 +7,7 @@ use monthend::storage::{Db, StorageError};
 
 use crate::harness::World;
 use crate::harness::database::rows;
-use crate::money_histories::random::Random;
+use crate::simulation::chance::Chance;
 
 /// A chosen flip.
 pub struct Flip {
@@ -54,7 +54,7 @@ fn quoted(text: &str) -> String {
 /// A row and a column of a table, and another value for it; none where what was drawn holds nothing.
 pub async fn choose(
     world: &World,
-    random: &mut Random,
+    random: &mut Chance,
     table: &str,
     keys: &[&str],
     free: &Free,
@@ -121,7 +121,7 @@ pub async fn choose(
 }
 
 /// Another value of a column's type: one bit, one character, some microseconds.
-fn altered(random: &mut Random, kind: &str, value: &str, sqlite: bool) -> Option<String> {
+fn altered(random: &mut Chance, kind: &str, value: &str, sqlite: bool) -> Option<String> {
     match kind {
         "bigint" => Some((value.parse::<i64>().unwrap() ^ (1 << random.below(62))).to_string()),
         "boolean" => Some(if matches!(value, "1" | "true") { "FALSE" } else { "TRUE" }.to_owned()),

@@ -18,7 +18,7 @@ use monthend::verify::{Check, verify};
 
 use crate::harness::world::whole;
 use crate::harness::{Engine, Org, World, both_engines, events, run};
-use crate::money_histories::random::Random;
+use crate::simulation::chance::Chance;
 
 /// Tables whose rows are flipped, with the columns that name a row.
 const TABLES: [(&str, &[&str]); 13] = [
@@ -107,7 +107,7 @@ async fn said(app: &App) -> String {
 }
 
 /// One flip in the database, and back.
-async fn flip_a_value(world: &World, random: &mut Random, note: &str) {
+async fn flip_a_value(world: &World, random: &mut Chance, note: &str) {
     // A constraint may refuse what was chosen: another is chosen then.
     for _ in 0..200 {
         let (table, keys) = *random.pick(&TABLES).unwrap();
@@ -130,7 +130,7 @@ async fn flip_a_value(world: &World, random: &mut Random, note: &str) {
 }
 
 /// One bit of one file, and back.
-async fn flip_a_file(world: &World, random: &mut Random, paths: &[String], note: &str) {
+async fn flip_a_file(world: &World, random: &mut Chance, paths: &[String], note: &str) {
     let path = random.pick(paths).unwrap();
     let file = world.home().join("documents").join(path);
     let bytes = std::fs::read(&file).unwrap();
@@ -152,7 +152,7 @@ both_engines!(each_flip_is_found_and_named, |world| {
     let count = number("MONTHEND_FLIPS").unwrap_or(60);
     for at in 0..count {
         let note = format!("MONTHEND_FLIPS_SEED={seed}, flip {at}");
-        let mut random = Random::of(seed, &["flip", &at.to_string()]);
+        let mut random = Chance::of(seed, &["flip", &at.to_string()]);
         if random.below(8) == 0 {
             flip_a_file(&world, &mut random, &paths, &note).await;
         } else {
@@ -177,7 +177,7 @@ fn each_flipped_byte_of_the_file_is_found_or_holds_no_fact() {
         let count = number("MONTHEND_FLIPS").unwrap_or(60);
         let (mut found, mut free) = (0, 0);
         for at in 0..count {
-            let mut random = Random::of(seed, &["byte", &at.to_string()]);
+            let mut random = Chance::of(seed, &["byte", &at.to_string()]);
             let place = usize::try_from(random.below(u32::try_from(bytes.len()).unwrap())).unwrap();
             let mut flipped = bytes.clone();
             flipped[place] ^= 1 << random.below(8);

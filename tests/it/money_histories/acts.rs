@@ -14,10 +14,10 @@ use monthend::storage::steps;
 use tokio_util::sync::CancellationToken;
 
 use super::Done;
-use super::random::Random;
 use crate::harness::scripted::{Answer, LookUps, Script, Scripted};
 use crate::harness::world::whole;
 use crate::harness::{Engine, Org, World, events};
+use crate::simulation::chance::Chance;
 
 /// Everything that may happen; each must happen in a full run.
 pub const KINDS: [&str; 10] = [
@@ -52,7 +52,7 @@ pub struct Town {
 /// How the n-th attempt for a reference goes.
 fn plot(seed: u64, request: &ChargeRequest, nth: usize) -> Script {
     let words = [request.organization.as_str(), &request.reference, &nth.to_string()];
-    let mut chance = Random::of(seed, &words);
+    let mut chance = Chance::of(seed, &words);
     let hours = i64::from(5 + chance.below(60));
     let answer = match chance.below(100) {
         0..40 => Answer::Succeeds,
@@ -103,7 +103,7 @@ impl Town {
         let names: Vec<String> = (0..many).map(|n| format!("o{n:04}")).collect();
         let mut rows = Vec::new();
         for name in &names {
-            let mut chance = Random::of(seed, &["org", name]);
+            let mut chance = Chance::of(seed, &["org", name]);
             let plan = if chance.percent(30) { "professional" } else { "standard" };
             let org = Org::new(name, plan, "2026-01-01");
             let org = if chance.percent(50) { org.with("tax_percent", "7.7") } else { org };
@@ -121,7 +121,7 @@ impl Town {
         });
         world.collect_by(provider.clone()).await;
         for name in &names {
-            if Random::of(seed, &["recharge", name]).percent(40) {
+            if Chance::of(seed, &["recharge", name]).percent(40) {
                 let settings = recharges::Settings {
                     threshold: whole(900),
                     package: "small",
@@ -145,9 +145,9 @@ impl Town {
 
     /// Forty days in turns of hours or days.
     pub async fn live(&mut self) {
-        let mut chance = Random::of(self.seed, &["time"]);
-        let mut streams: Vec<Random> =
-            self.names.iter().map(|name| Random::of(self.seed, &["acts", name])).collect();
+        let mut chance = Chance::of(self.seed, &["time"]);
+        let mut streams: Vec<Chance> =
+            self.names.iter().map(|name| Chance::of(self.seed, &["acts", name])).collect();
         for turn in 0..30 {
             self.world.pass(i64::from(1 + chance.below(64)) * 3_600);
             self.tick().await;
@@ -174,7 +174,7 @@ impl Town {
         self.world.tick(None).await.unwrap();
     }
 
-    async fn use_credits(&self, turn: u32, chance: &mut Random) {
+    async fn use_credits(&self, turn: u32, chance: &mut Chance) {
         let at = self.world.app().clock.now() - chrono::Duration::minutes(1);
         let at = at.format("%Y-%m-%dT%H:%M:%SZ").to_string();
         let mut rows = Vec::new();
@@ -194,7 +194,7 @@ impl Town {
     }
 
     /// Something happens; mostly what waits is looked after first.
-    async fn act(&mut self, name: &str, chance: &mut Random) {
+    async fn act(&mut self, name: &str, chance: &mut Chance) {
         let waits = chance.percent(60);
         for one in if waits { vec![6, 9, 8, 7] } else { vec![chance.below(13)] } {
             if self.act_one(name, one, chance).await {
@@ -203,7 +203,7 @@ impl Town {
         }
     }
 
-    async fn act_one(&mut self, name: &str, one: u32, chance: &mut Random) -> bool {
+    async fn act_one(&mut self, name: &str, one: u32, chance: &mut Chance) -> bool {
         let app = self.world.app();
         let (kind, went) = match one {
             0..3 => {
@@ -240,7 +240,7 @@ impl Town {
     }
 
     /// The number of one of an organization's invoices.
-    async fn invoice(&self, name: &str, which: &str, chance: &mut Random) -> Option<String> {
+    async fn invoice(&self, name: &str, which: &str, chance: &mut Chance) -> Option<String> {
         let sql = format!(
             "SELECT number FROM invoice WHERE organization = '{name}' AND number IS NOT NULL \
              AND {which} ORDER BY number"
@@ -248,7 +248,7 @@ impl Town {
         chance.pick(&self.world.table(&sql).await.concat()).cloned()
     }
 
-    async fn transfer(&mut self, name: &str, chance: &mut Random) -> bool {
+    async fn transfer(&mut self, name: &str, chance: &mut Chance) -> bool {
         let Some(number) = self.invoice(name, "status <> 'settled'", chance).await else {
             return false;
         };
@@ -273,7 +273,7 @@ impl Town {
         went
     }
 
-    async fn credit(&self, name: &str, what: &str, chance: &mut Random) -> bool {
+    async fn credit(&self, name: &str, what: &str, chance: &mut Chance) -> bool {
         let receipt = if what == "document" { "kind = 'receipt'" } else { "1 = 1" };
         let sql = format!(
             "SELECT number FROM {what} WHERE organization = '{name}' AND number IS NOT NULL \
@@ -292,7 +292,7 @@ impl Town {
         went(requests::credit(&self.world.app(), &wanted).await)
     }
 
-    async fn pay_back(&mut self, name: &str, chance: &mut Random) -> bool {
+    async fn pay_back(&mut self, name: &str, chance: &mut Chance) -> bool {
         let sql = format!(
             "SELECT d.number, CAST(r.amount AS TEXT) FROM refund r JOIN document d \
              ON d.organization = r.organization AND d.id = r.document_id \
@@ -308,7 +308,7 @@ impl Town {
         went
     }
 
-    async fn retry(&self, name: &str, chance: &mut Random) -> bool {
+    async fn retry(&self, name: &str, chance: &mut Chance) -> bool {
         let sql = "SELECT id FROM run WHERE job = 'monthly_close' ORDER BY id";
         let Some(run) = chance.pick(&self.world.table(sql).await.concat()).cloned() else {
             return false;

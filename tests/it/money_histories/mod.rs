@@ -9,7 +9,6 @@
 
 mod acts;
 mod model;
-pub mod random;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
