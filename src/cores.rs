@@ -19,7 +19,7 @@ pub fn count() -> usize {
 /// a hand-over: it is done at once. Whoever asks, as many threads work as there are cores: each keeps memory of its own.
 ///
 /// # Errors
-/// `work` panicked.
+/// `work` panicked. On a single item the panic goes on to the caller.
 pub async fn each<T, R>(
     items: Vec<T>,
     work: impl Fn(T) -> R + Send + Sync + 'static,

@@ -80,7 +80,7 @@ impl<'a> Look<'a> {
             all: Sums::new(),
             drafts: Sums::new(),
             above_cap: AboveCap::default(),
-            figures: Sha256::new_with_prefix("monthend-brake-1\n"),
+            figures: Sha256::new_with_prefix("monthend-brake-2\n"),
         }
     }
 
@@ -99,7 +99,9 @@ impl<'a> Look<'a> {
         }
         let money = |money: Option<Money>| money.map_or("-".to_owned(), |money| money.to_string());
         let (now, before) = (money(line.now), money(line.before));
-        let text = format!("{} {now} {} {before}\n", line.organization, line.draft);
+        // Those with a draft before are compared with nothing: once it is issued, they are other figures.
+        let (draft, stuck) = (line.draft, line.before_is_draft);
+        let text = format!("{} {now} {draft} {before} {stuck}\n", line.organization);
         self.figures.update(text.as_bytes());
     }
 

@@ -1,6 +1,7 @@
 //! Asks what is due, plans it, claims steps and has them done.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
@@ -36,8 +37,9 @@ pub struct Runner {
     stop: CancellationToken,
     /// Kinds of steps after this one are left to others.
     last: StepKind,
-    /// Charges and mails are done before facts and files.
+    /// Charges and mails are done before facts and files, but in every second claim.
     effects_first: bool,
+    claims: AtomicU64,
     clocks: ClockCheck,
     /// The latest instant of work as last seen stored: it only rises.
     high_water: Mutex<Option<DateTime<Utc>>>,
@@ -56,6 +58,7 @@ impl Runner {
             stop,
             last: StepKind::Webhook,
             effects_first: false,
+            claims: AtomicU64::new(0),
             clocks: ClockCheck::default(),
             high_water: Mutex::default(),
         })
@@ -69,7 +72,8 @@ impl Runner {
     }
 
     /// The same runner as one of some workers, counted from 0. Every second one does charges and mails first, facts and
-    /// files when there are none: those wait for the one writer of a file, these for providers and disks.
+    /// files in every second claim and when there are none: those wait for the one writer of a file, these for
+    /// providers and disks, and neither waits for all of the others.
     #[must_use]
     pub const fn as_worker(mut self, place: u16) -> Self {
         self.effects_first = place % 2 == 1;
@@ -96,11 +100,13 @@ impl Runner {
         let mut touched = BTreeSet::new();
         let mut held = Vec::new();
         let question = Question { confirmed, ..Question::default() };
+        // However long the queue of charges and mails is, what becomes due meanwhile is planned in time.
+        let beat = Duration::seconds(self.app.config.runner.heartbeat_s.into());
         for _ in 0..MAX_ROUNDS {
             let groups = plan::due(&self.app, &question).await?;
             held = groups.iter().filter_map(held_of).collect();
             let planned = self.plan_oldest(&groups, "schedule").await?;
-            let worked = self.work(None, &mut touched).await?;
+            let worked = self.work_for(None, &mut touched, Some(beat)).await?;
             touched.extend(planned.iter().cloned());
             if self.stop.is_cancelled() || (planned.is_empty() && worked == 0) {
                 break;
@@ -183,10 +189,23 @@ impl Runner {
         run: Option<&str>,
         touched: &mut BTreeSet<String>,
     ) -> Result<usize, ServiceError> {
+        self.work_for(run, touched, None).await
+    }
+
+    /// The same, but claims nothing more once so much time has passed.
+    async fn work_for(
+        &self,
+        run: Option<&str>,
+        touched: &mut BTreeSet<String>,
+        most: Option<Duration>,
+    ) -> Result<usize, ServiceError> {
+        let began = self.app.clock.now();
+        let is_over =
+            |worked| worked > 0 && most.is_some_and(|most| self.app.clock.now() - began >= most);
         let mut worked = 0;
         let mut mine: BTreeSet<String> = run.map(str::to_owned).into_iter().collect();
         let mut effects_began = false;
-        while !self.stop.is_cancelled() {
+        while !self.stop.is_cancelled() && !is_over(worked) {
             let claimed = self.claim(run).await?;
             if claimed.is_empty() {
                 break;
@@ -194,9 +213,9 @@ impl Runner {
             mine.extend(claimed.iter().map(|claimed| claimed.step.run_id.clone()));
             worked += claimed.len();
             let with_effects = |claimed: &Claimed| claimed.step.rank >= StepKind::Charge.rank();
-            if !effects_began && claimed.iter().any(with_effects) {
+            if !effects_began && !self.effects_first && claimed.iter().any(with_effects) {
                 effects_began = true;
-                // For information only: a failure keeps no step waiting.
+                // For information only: a failure keeps no step waiting. Not while there are facts, which add to it.
                 match queue::queues(&self.app).await {
                     Ok(queues) => queue::tell(&queues),
                     Err(error) => tracing::warn!(%error, "how long the queue is cannot be told"),
@@ -238,7 +257,8 @@ impl Runner {
         let alike = self.app.config.runner.effects_at_once == 1;
         let alone = if alike { self.last_rank() } else { self.last_fact() };
         let one = Claim { run, ..self.claim_until(now, alone, 1) };
-        let effects_first = self.effects_first && !alike;
+        let turn = self.claims.fetch_add(1, Ordering::Relaxed);
+        let effects_first = self.effects_first && !alike && turn.is_multiple_of(2);
         let mut claimed = if effects_first {
             self.claim_effects(&mut tx, &one).await?
         } else {

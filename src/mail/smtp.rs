@@ -195,9 +195,9 @@ impl Smtp {
         let mail = Mail::new(Some(letter.from.clone()), letter.options());
         self.step(stage, connection.command(mail)).await?;
         self.step(stage, connection.command(Rcpt::new(letter.to.clone(), Vec::new()))).await?;
-        self.step(stage, connection.command(Data)).await?;
-        // Everything up to here goes side by side: nothing is accepted before its content has come.
+        // Everything up to here goes side by side. Servers wait less long for the content than for a command.
         let turn = self.turn.clone().lock_owned().await;
+        self.step(stage, connection.command(Data)).await?;
         self.step(Stage::Content, connection.message(letter.bytes)).await?;
         Ok(Handed { _turn: Some(turn) })
     }

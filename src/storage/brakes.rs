@@ -7,6 +7,7 @@ use super::db::{Record, execute, fetch_all, fetch_optional};
 use super::{StorageError, Tx, parsed};
 use crate::domain::brake::Line;
 use crate::domain::cycle::Cycle;
+use crate::domain::ids;
 use crate::domain::money::Money;
 
 /// A run that was held.
@@ -22,21 +23,23 @@ pub struct Brake {
     pub confirmed_at: Option<DateTime<Utc>>,
 }
 
-/// Characters by which a person names figures.
+/// Characters by which a person names what was read.
 const SHORT: usize = 8;
 
 impl Brake {
-    /// What the figures are called where people read and write it.
+    /// What the figures, and why the run was held for them, are called where people read and write it.
     #[must_use]
-    pub fn short_figures(&self) -> &str {
-        short_figures(&self.figures)
+    pub fn short_figures(&self) -> String {
+        short_figures(&self.figures, &self.reason)
     }
 }
 
-/// A fingerprint of figures, shortened for people.
+/// Names figures together with what is told of them, for people: one cannot be confirmed for the other.
 #[must_use]
-pub fn short_figures(figures: &str) -> &str {
-    figures.get(..SHORT).unwrap_or(figures)
+pub fn short_figures(figures: &str, reason: &str) -> String {
+    let mut name = ids::sha256_hex(format!("{figures}\n{reason}").as_bytes());
+    name.truncate(SHORT);
+    name
 }
 
 /// What a run was held for last.
@@ -50,14 +53,21 @@ pub async fn latest(tx: &mut Tx, run: &str) -> Result<Option<Brake>, StorageErro
     ))
 }
 
-/// Were exactly these figures of a run confirmed?
-pub async fn is_confirmed(tx: &mut Tx, run: &str, figures: &str) -> Result<bool, StorageError> {
+/// Were exactly these figures of a run confirmed, and what is told of them?
+pub async fn is_confirmed(
+    tx: &mut Tx,
+    run: &str,
+    figures: &str,
+    reason: &str,
+) -> Result<bool, StorageError> {
     let row = fetch_optional!(
         tx,
         (i64,),
-        "SELECT ordinal FROM brake WHERE run_id = $1 AND figures = $2 AND confirmed_at IS NOT NULL LIMIT 1",
+        "SELECT ordinal FROM brake WHERE run_id = $1 AND figures = $2 AND reason = $3 \
+         AND confirmed_at IS NOT NULL LIMIT 1",
         run,
-        figures
+        figures,
+        reason
     );
     Ok(row.is_some())
 }

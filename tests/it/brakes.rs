@@ -165,6 +165,24 @@ both_engines!(a_month_that_lost_its_fees_is_held, |world| {
     assert_eq!(world.count("invoice WHERE status = 'settled'").await, 42);
 });
 
+// F61: a run held anew says something else of the same figures: whoever read the first message has not read the second.
+both_engines!(what_was_read_is_what_is_confirmed, |world| {
+    january_then(&world, MANY, "200.00").await;
+    let (run, moved) = held(&world.tick(None).await.unwrap());
+    let read = held_figures(&world).await;
+    let edit = ("# [brakes]\n", "[brakes]\ninvoice_cap = { USD = \"150.00\" }\n");
+    world.restart(&[edit]).await;
+    let (_, above) = held(&world.retry(&run, None).await);
+    assert!(above.starts_with(moved.split("; if that").next().unwrap()), "{above}");
+    assert!(above.contains("above the cap"), "{above}");
+    let early = requests::confirm(&world.app(), &run, &read, "read before").await.unwrap_err();
+    assert!(early.to_string().contains("above the cap"), "{early}");
+    nothing_left(&world, "2026-02", MANY).await;
+    assert!(confirm(&world, &run).await.is_clean());
+    // The cap is gone again: what was confirmed is past, nothing is held.
+    world.clean_tick().await;
+});
+
 // F61: one invoice above the cap holds its run, in the first month too; at the cap it does not.
 both_engines!(one_invoice_above_the_cap, |world| {
     let edit = ("# [brakes]\n", "[brakes]\ninvoice_cap = { USD = \"150.00\" }\n");

@@ -27,6 +27,7 @@ mod model;
 mod modes;
 mod money_histories;
 mod outcomes;
+mod overlaps;
 mod passing_faults;
 mod pausing;
 mod paying;

@@ -56,10 +56,11 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     }
     let figures = look.fingerprint();
     if let Some(reason) = look.decide()
-        && !brakes::is_confirmed(&mut tx, &run.id, &figures).await?
+        && !brakes::is_confirmed(&mut tx, &run.id, &figures, &reason).await?
     {
         brakes::hold(&mut tx, &run.id, &figures, &reason, now).await?;
-        let told = format!("{reason}; {}", way_out(&run.id, &figures));
+        let told =
+            format!("{reason}; {}", way_out(&run.id, &brakes::short_figures(&figures, &reason)));
         steps::park(&mut tx, step, &told).await?;
         tx.commit().await?;
         tracing::warn!(reason, "held: nothing is numbered until a person confirms the figures");
@@ -80,7 +81,6 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
 
 /// How a held run goes on.
 fn way_out(run: &str, figures: &str) -> String {
-    let figures = brakes::short_figures(figures);
     format!("if that is right: `monthend run confirm {run} --figures {figures} --reason …`")
 }
 

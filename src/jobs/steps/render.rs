@@ -1,7 +1,7 @@
 //! Renders and stores a chunk's documents, then makes the charges and mails: the document exists before
 //! anybody is told of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
@@ -46,7 +46,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let stored = artifacts::in_range(&mut tx, range.first, range.last, cycle).await?;
     let issued = invoices::issued_ids(&mut tx, range.first, range.last, cycle).await?;
     drop(tx);
-    let missing = missing_documents(app, issued, &stored).await?;
+    let missing = missing_documents(app, &issued, &stored).await?;
     let artifacts = render_and_store(app, cycle, &missing, &stored).await?;
 
     let now = app.clock.now();
@@ -54,7 +54,8 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     steps::hold(&mut tx, step, now + app.lease()).await?;
     ledger::lock(&mut tx, range.first, range.last).await?;
     artifacts::add(&mut tx, &artifacts).await?;
-    follow_up(app, &mut tx, step, cycle).await?;
+    let drawn = issued.into_iter().collect();
+    follow_up(app, &mut tx, step, cycle, &drawn).await?;
     steps::finish(&mut tx, step, now).await?;
     tx.commit().await?;
     tracing::info!(documents = artifacts.len(), "stored {} documents of {cycle}", artifacts.len());
@@ -64,7 +65,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
 /// Invoices whose documents are not on disk as they were sent; all of them on the first run.
 async fn missing_documents(
     app: &App,
-    issued: Vec<Key>,
+    issued: &[Key],
     stored: &[Artifact],
 ) -> Result<Vec<Key>, StepError> {
     let folder = app.documents();
@@ -81,7 +82,7 @@ async fn missing_documents(
         *intact.entry(key).or_default() += 1;
     }
     let kinds = ["pdf", "csv"].len();
-    Ok(issued.into_iter().filter(|key| intact.get(key) != Some(&kinds)).collect())
+    Ok(issued.iter().filter(|key| intact.get(*key) != Some(&kinds)).cloned().collect())
 }
 
 /// A document that was sent before must come out the same, byte by byte; nothing is written otherwise.
@@ -207,8 +208,17 @@ fn render_one(
     Ok([made("pdf", pdf.bytes), made("csv", csv)])
 }
 
-/// Charges what is due and mails each invoice; what was done before is not done again.
-async fn follow_up(app: &App, tx: &mut Tx, step: &Step, cycle: Cycle) -> Result<(), StepError> {
+/// Charges what is due and mails each invoice that was drawn; what was done before is not done again.
+///
+/// Ranges of several runs of a cycle overlap: an invoice issued while these were drawn has no document yet, and is told
+/// and charged by its own step.
+async fn follow_up(
+    app: &App,
+    tx: &mut Tx,
+    step: &Step,
+    cycle: Cycle,
+    drawn: &HashSet<Key>,
+) -> Result<(), StepError> {
     let now = app.clock.now();
     let Range { first, last, .. } = range_of(step);
     let buyers: HashMap<String, Organization> = organizations::range(tx, first, last)
@@ -217,7 +227,8 @@ async fn follow_up(app: &App, tx: &mut Tx, step: &Step, cycle: Cycle) -> Result<
         .map(|stored| (stored.organization.id.clone(), stored.organization))
         .collect();
     let wallets = Wallets::read(app, tx, first, last).await?;
-    let rows = invoices::issued_in_range(tx, first, last, cycle).await?;
+    let mut rows = invoices::issued_in_range(tx, first, last, cycle).await?;
+    rows.retain(|row| drawn.contains(&(row.organization.clone(), row.id.clone())));
     let charged = charges::of_subjects(tx, &keys(&rows)).await?;
     // An invoice that was charged before is not charged here again.
     let mut unpaid = Vec::new();

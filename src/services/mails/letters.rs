@@ -203,7 +203,11 @@ async fn occasion(
         return notice(tx, mail).await;
     }
     match (mail.kind.as_str(), facts.document(mail)?) {
-        ("invoice", Some(document)) => Ok((invoice(&document, organization)?, facts.files(mail))),
+        ("invoice", Some(document)) => match facts.files(mail) {
+            // It would never be sent again with them.
+            files if files.is_empty() => Err(missing(mail, "its document")),
+            files => Ok((invoice(&document, organization)?, files)),
+        },
         ("receipt", Some(document)) => {
             let paid_for = PaidFor::Invoice(InvoiceFacts::of(&document));
             Ok((receipt(app, tx, facts, mail, organization, paid_for).await?, Vec::new()))

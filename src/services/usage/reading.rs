@@ -129,13 +129,17 @@ fn read_all(
     }
 }
 
-/// Bytes of text in an event.
+/// What a quantity adds to a stored row beside its name: its value twice, its rate, what it costs.
+const QUANTITY: usize = 100;
+
+/// Bytes of text that an event becomes, about.
 fn text_of(event: &UsageEvent) -> usize {
     let UsageEvent { id, organization, meter, source, .. } = event;
     let UsageEvent { project, member, environment, model, supplier, job, .. } = event;
     let texts =
         [id, organization, meter, source, project, member, environment, model, supplier, job];
-    texts.into_iter().chain(event.quantities.keys()).map(String::len).sum()
+    let texts: usize = texts.into_iter().map(String::len).sum();
+    texts + event.quantities.keys().map(|name| 2 * name.len() + QUANTITY).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -163,11 +163,49 @@ impl Tx {
     }
 }
 
+/// What may follow the `?` of a server's address, beside `options[…]`: what sqlx knows.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
 /// Reads the address of a server without a word: sqlx would log a parameter it does not know with its value, which
-/// may be a password (F88).
-fn read_address(address: &str) -> Result<PgConnectOptions, sqlx::Error> {
+/// may be a password, and a line of `.pgpass` it cannot read (F88). It would then ignore it, a mistyped `sslmode` too:
+/// such an address is refused, by the place of the parameter, as a name may be the rest of a password.
+fn read_address(address: &str) -> Result<PgConnectOptions, StorageError> {
+    let (_, parameters) = address.split_once('?').unwrap_or_default();
+    for (place, parameter) in (1..).zip(parameters.split('&').filter(|text| !text.is_empty())) {
+        let name = parameter.split('=').next().unwrap_or_default();
+        if !PARAMETERS.contains(&name)
+            && !name.starts_with("options[")
+            && !name.starts_with("options%5B")
+        {
+            return Err(StorageError::Refused(format!(
+                "parameter {place} of the address is not known; there are: {}",
+                PARAMETERS.join(", ")
+            )));
+        }
+    }
     let unheard = tracing::subscriber::NoSubscriber::default();
-    tracing::subscriber::with_default(unheard, || PgConnectOptions::from_str(address))
+    let options =
+        tracing::subscriber::with_default(unheard, || PgConnectOptions::from_str(address));
+    Ok(options?)
 }
 
 #[cfg(test)]
@@ -192,18 +230,29 @@ mod tests {
 
     // F88: a password under a mistyped name was in the log.
     #[test]
-    fn a_parameter_nobody_knows_is_not_logged() {
-        let address = "postgres://monthend@127.0.0.1/monthend?passwrd=hidden";
-        let said = |read: &dyn Fn() -> bool| {
+    fn a_parameter_nobody_knows_is_refused_and_not_logged() {
+        let said = |read: &dyn Fn()| {
             let heard = Heard::default();
             let writer = heard.clone();
             let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-            assert!(tracing::subscriber::with_default(log, read));
+            tracing::subscriber::with_default(log, read);
             let bytes = heard.0.lock().unwrap().clone();
             String::from_utf8(bytes).unwrap()
         };
-        // Without this the test would pass once sqlx is silent by itself.
-        assert!(said(&|| PgConnectOptions::from_str(address).is_ok()).contains("hidden"));
-        assert_eq!(said(&|| read_address(address).is_ok()), "");
+        let plain = "postgres://monthend@127.0.0.1/monthend";
+        for parameter in ["passwrd=hidden", "sslMode=verify-full", "password=not&hidden", "hidden"]
+        {
+            let address = format!("{plain}?sslmode=require&{parameter}");
+            // Without this the test would pass once sqlx is silent by itself.
+            assert!(!said(&|| drop(PgConnectOptions::from_str(&address))).is_empty());
+            let log = said(&|| {
+                let refused = read_address(&address).unwrap_err().to_string();
+                assert!(refused.contains("of the address") && !refused.contains("hidden"));
+            });
+            assert_eq!(log, "");
+        }
+        for parameters in ["", "?", "?sslmode=verify-full&options[search_path]=a", "?host=/run/x"] {
+            assert!(read_address(&format!("{plain}{parameters}")).is_ok(), "{parameters}");
+        }
     }
 }
