@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +13,7 @@ use monthend::documents::pdf::{Draws, PdfError, RenderedPdf};
 use monthend::domain::document::Document;
 use monthend::domain::invoice::InvoiceDocument;
 use monthend::jobs::StepKind;
+use monthend::jobs::plan::{self, Question};
 use monthend::jobs::runner::Runner;
 use monthend::mail::{Composed, Handed, MailError, Mailer};
 use tokio_util::sync::CancellationToken;
@@ -59,7 +62,7 @@ both_engines!(an_invoice_issued_meanwhile_waits_for_its_own_document, |world| {
     runner(world.app()).up_to(StepKind::Brake).tick(None).await.unwrap();
     let (of_utc, of_berlin) = (run_of(&world, "alpha").await, run_of(&world, "beta").await);
     assert_ne!(of_utc, of_berlin);
-    let mut nothing = std::collections::BTreeSet::new();
+    let mut nothing = BTreeSet::new();
     runner(world.app()).up_to(StepKind::Issue).work(Some(&of_utc), &mut nothing).await.unwrap();
 
     let ((begins, begun), (go_on, goes_on)) = (channel(), channel());
@@ -70,7 +73,7 @@ both_engines!(an_invoice_issued_meanwhile_waits_for_its_own_document, |world| {
     let drawing = {
         let (app, run) = (app.clone(), of_utc.clone());
         tokio::spawn(async move {
-            let mut touched = std::collections::BTreeSet::new();
+            let mut touched = BTreeSet::new();
             runner(app).up_to(StepKind::Render).work(Some(&run), &mut touched).await.unwrap();
         })
     };
@@ -135,4 +138,54 @@ both_engines!(what_becomes_due_waits_for_no_queue_of_mails, |world| {
     let of_azores = taken.iter().position(|to| to == "billing@azores.example").unwrap();
     assert!(of_azores > 0 && of_azores < taken.len() - MANY / 4, "{of_azores}: {taken:?}");
     world.verify_ok().await;
+});
+
+/// A server after whose so-many-th mail the worker is stopped.
+struct Counts {
+    left: AtomicUsize,
+    stop: CancellationToken,
+}
+
+#[async_trait]
+impl Mailer for Counts {
+    fn name(&self) -> &'static str {
+        "counts"
+    }
+
+    async fn hand_over(&self, _: &Composed) -> Result<Handed, MailError> {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.stop.cancel();
+        }
+        Ok(Handed::default())
+    }
+}
+
+// A worker that does mails first did nothing else while there were any: a close that was planned waited for all of them.
+both_engines!(a_worker_for_mails_does_a_fact_in_between, |world| {
+    world.set_clock("2026-01-01T12:00:00Z");
+    let all: Vec<Org> = (0..40)
+        .map(|n| Org::new(&format!("o{n:02}"), "professional", "2026-01-01").pays("ok"))
+        .collect();
+    world.organizations(&all).await;
+    world.set_clock("2026-02-01T02:00:00Z");
+    runner(world.app()).up_to(StepKind::Document).tick(None).await.unwrap();
+    runner(world.app()).up_to(StepKind::Charge).work(None, &mut BTreeSet::new()).await.unwrap();
+    world.set_clock("2026-03-01T02:00:00Z");
+    let stop = CancellationToken::new();
+    let mut due = plan::due(&world.app(), &Question::default()).await.unwrap();
+    due.retain(|group| group.job == "monthly_close");
+    for group in due {
+        plan::plan(&world.app(), &group, "test").await.unwrap();
+    }
+    // One claim holds 32 mails: the next claim is a fact, the one after that mails again.
+    let mut app = world.another_app().await;
+    let counts = Counts { left: AtomicUsize::new(33), stop: stop.clone() };
+    Arc::get_mut(&mut app).unwrap().mailer = Arc::new(counts);
+    let worker = Runner::new(app.clone(), stop.clone()).unwrap().as_worker(1);
+    worker.work(None, &mut BTreeSet::new()).await.unwrap();
+    assert!(stop.is_cancelled());
+    app.db.close().await;
+    assert_eq!(world.count("step WHERE kind = 'close' AND state <> 'done'").await, 0);
+    assert!(world.count("step WHERE kind = 'mail' AND state <> 'done'").await > 0);
+    world.clean_tick().await;
 });
