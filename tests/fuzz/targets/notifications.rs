@@ -78,7 +78,8 @@ fn sane(event: &ProviderEvent) {
 /// Secrets of our own webhooks, and what they sign.
 fn outgoing(text: &str, body: &[u8]) {
     match Key::parse(text) {
-        Err(said) => assert!(text.len() < 12 || !said.contains(text), "{said}"),
+        // The same whatever was given: nothing of a secret is in it.
+        Err(said) => assert_eq!(Some(said), Key::parse("").err()),
         Ok(key) => {
             let body = String::from_utf8_lossy(body);
             let header = webhooks::signature(&[key], "msg_1", 1, &body);
