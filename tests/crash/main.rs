@@ -9,9 +9,11 @@
 #![expect(clippy::similar_names, reason = "a pair of words that belong together is named alike")]
 #![allow(clippy::float_arithmetic, reason = "seconds of wall clock, for people to read")]
 
+#[path = "../simulation/chance.rs"]
+#[allow(dead_code, reason = "the histories use more of it")]
+mod chance;
 mod checks;
 mod cluster;
-mod draw;
 mod home;
 mod kills;
 mod options;

@@ -9,7 +9,7 @@ use super::history::{self, Findings, Strike};
 use super::proof;
 use super::serve::{Serve, Signal};
 use super::stage::Stage;
-use crate::draw::Draw;
+use crate::chance::Chance;
 use crate::home::Home;
 use crate::provider::Provider;
 use crate::sink::Sink;
@@ -59,7 +59,7 @@ struct Slot {
 struct Battle<'a> {
     stage: &'a Stage,
     home: Home,
-    draw: Draw,
+    draw: Chance,
     /// Signals that may still be sent.
     left: u64,
     slots: Vec<Slot>,
@@ -76,7 +76,7 @@ pub fn fight(stage: &Stage, seed: u64, most: u64, until: Option<Instant>) -> Res
     let mut battle = Battle {
         stage,
         home,
-        draw: Draw::new(seed),
+        draw: Chance::of(seed, &[]),
         left: most,
         slots: Vec::new(),
         started: 0,
@@ -110,10 +110,10 @@ impl Battle<'_> {
         let draw = &mut self.draw;
         match draw.below(100) {
             // While it starts.
-            0..10 => Plan { signal: Signal::Kill, from_work: false, after: draw.millis(1, 150) },
-            10..68 => Plan { signal: Signal::Kill, from_work: true, after: draw.millis(20, 900) },
-            68..88 => Plan { signal: Signal::Stop, from_work: true, after: draw.millis(50, 900) },
-            _ => Plan { signal: Signal::Terminate, from_work: true, after: draw.millis(1, 900) },
+            0..10 => Plan { signal: Signal::Kill, from_work: false, after: millis(draw, 1, 150) },
+            10..68 => Plan { signal: Signal::Kill, from_work: true, after: millis(draw, 20, 900) },
+            68..88 => Plan { signal: Signal::Stop, from_work: true, after: millis(draw, 50, 900) },
+            _ => Plan { signal: Signal::Terminate, from_work: true, after: millis(draw, 1, 900) },
         }
     }
 
@@ -152,7 +152,7 @@ impl Battle<'_> {
                 let mut plan = self.plan();
                 plan.from_work = false;
                 plan.after = now.duration_since(self.slots[index].serve.started_at)
-                    + self.draw.millis(300, 1_500);
+                    + millis(&mut self.draw, 300, 1_500);
                 self.slots[index].phase = Phase::Runs(plan);
             }
             Phase::Drains { since } => {
@@ -191,7 +191,7 @@ impl Battle<'_> {
             Signal::Stop => {
                 let strike = note(at);
                 let lease = self.stage.lease_s * 1_000;
-                let until = Instant::now() + self.draw.millis(lease + 500, lease + 6_000);
+                let until = Instant::now() + millis(&mut self.draw, lease + 500, lease + 6_000);
                 slot.phase = Phase::Stopped { until, strike };
             }
             Signal::Terminate => slot.phase = Phase::Drains { since: Instant::now() },
@@ -311,6 +311,12 @@ impl Battle<'_> {
         self.slots.clear();
         Ok(())
     }
+}
+
+/// Milliseconds from one to another, both included.
+fn millis(draw: &mut Chance, from: u64, to: u64) -> Duration {
+    let (from, to) = (from.cast_signed(), to.cast_signed());
+    Duration::from_millis(draw.between(from, to).unsigned_abs())
 }
 
 /// Now, in microseconds since 1970.

@@ -13,13 +13,13 @@ use serde_json::json;
 use super::cycle::{Cycle, PURCHASE, STEPS, World};
 use super::end::{End, reach};
 use super::{EFFECTS_AT_ONCE, recover, undisturbed};
+use crate::chance::Chance;
 use crate::cluster::Cluster;
-use crate::draw::Draw;
 use crate::home::{Engine, output_file};
 use crate::options::{Edges, PointsOptions, ServerOptions};
 
 /// Parts a command's time is divided into.
-const MOMENTS: u64 = 10_000;
+const MOMENTS: u32 = 10_000;
 
 /// True: everything held.
 pub fn run(options: &ServerOptions) -> Result<bool> {
@@ -37,14 +37,13 @@ pub fn run(options: &ServerOptions) -> Result<bool> {
     let begun = Instant::now();
     let (mut stops, mut under_load, mut again, mut most, mut failed, mut slowest) =
         (0_u64, 0_u64, 0, 0, 0_u64, Duration::ZERO);
-    let mut random = Draw::new(options.seed);
+    let mut random = Chance::of(options.seed, &[]);
     while stops < options.stops
         && options.seconds.is_none_or(|seconds| begun.elapsed().as_secs() < seconds)
     {
         stops += 1;
-        let which = usize::try_from(random.below(lengths.len() as u64))?;
-        let part = u32::try_from(random.below(MOMENTS))?;
-        let after = lengths[which] * part / u32::try_from(MOMENTS)?;
+        let which = usize::try_from(random.below(u32::try_from(lengths.len())?))?;
+        let after = lengths[which] * random.below(MOMENTS) / MOMENTS;
         let number = PURCHASE + which;
         let mut problems = Vec::new();
         match stop(&cycle, number, after) {
