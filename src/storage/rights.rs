@@ -24,9 +24,8 @@ pub async fn role(tx: &mut Tx) -> Result<Option<Role>, StorageError> {
         "SELECT CAST(current_user AS TEXT), has_schema_privilege(current_schema(), 'CREATE') OR EXISTS ( \
          SELECT 1 FROM (SELECT oid, relowner, obj_description(oid, 'pg_class') AS rights FROM pg_class \
          WHERE relnamespace = CAST(current_schema() AS regnamespace) AND relkind IN ('r', 'p')) AS owned \
-         WHERE rights LIKE 'application: %' \
-         AND (pg_has_role(relowner, 'MEMBER') OR has_table_privilege(oid, 'TRUNCATE, TRIGGER') \
-         OR (rights NOT LIKE '%DELETE%' AND has_table_privilege(oid, 'DELETE')) \
+         WHERE pg_has_role(relowner, 'MEMBER') OR has_table_privilege(oid, 'TRUNCATE, TRIGGER') \
+         OR (rights LIKE 'application: %' AND ((rights NOT LIKE '%DELETE%' AND has_table_privilege(oid, 'DELETE')) \
          OR (rights !~ 'UPDATE($|,)' AND EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = owned.oid \
          AND a.attnum > 0 AND NOT a.attisdropped AND has_column_privilege(owned.oid, a.attnum, 'UPDATE') \
          AND NOT COALESCE(CAST(a.attname AS TEXT) = ANY (regexp_split_to_array( \
