@@ -28,7 +28,7 @@ where
     T: Send + 'static,
     R: Send + 'static,
 {
-    if items.len() == 1 {
+    if items.len() <= 1 {
         return Ok(items.into_iter().map(work).collect());
     }
     tokio::task::spawn_blocking(move || items.into_par_iter().map(work).collect()).await

@@ -39,6 +39,7 @@ pub struct Runner {
     last: StepKind,
     /// Charges and mails are done before facts and files, but in every second claim.
     effects_first: bool,
+    /// How often it claimed: whose turn it is.
     claims: AtomicU64,
     clocks: ClockCheck,
     /// The latest instant of work as last seen stored: it only rises.

@@ -189,9 +189,8 @@ async fn again(app: &App, run: &Run, request: &Rerun<'_>) -> Result<(), ServiceE
         // Page by page: there may be very many.
         let mut after = String::new();
         loop {
-            let part =
-                invoices::issued_after(&mut tx, (first, last), cycle, &after, AT_ONCE).await?;
-            let (Some(first), Some(last)) = (part.first(), part.last()) else { break };
+            let part = invoices::issued_ids(&mut tx, (first, last), cycle, &after, AT_ONCE).await?;
+            let (Some((first, _)), Some((last, _))) = (part.first(), part.last()) else { break };
             let organizations = i64::try_from(part.len()).unwrap_or(i64::MAX);
             let range = Range { first, last, organizations };
             let next = chunk_step(StepKind::Render, &run.id, &range, ordinal, now);

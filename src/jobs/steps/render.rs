@@ -44,7 +44,8 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let run = run_of(&mut tx, step).await?;
     let cycle = cycle_of(&run)?;
     let stored = artifacts::in_range(&mut tx, range.first, range.last, cycle).await?;
-    let issued = invoices::issued_ids(&mut tx, range.first, range.last, cycle).await?;
+    let all = (range.first, range.last);
+    let issued = invoices::issued_ids(&mut tx, all, cycle, "", i64::MAX).await?;
     drop(tx);
     let missing = missing_documents(app, &issued, &stored).await?;
     let artifacts = render_and_store(app, cycle, &missing, &stored).await?;
@@ -228,14 +229,13 @@ async fn follow_up(
         .collect();
     let wallets = Wallets::read(app, tx, first, last).await?;
     let mut rows = invoices::issued_in_range(tx, first, last, cycle).await?;
-    rows.retain(|row| drawn.contains(&(row.organization.clone(), row.id.clone())));
-    let charged = charges::of_subjects(tx, &keys(&rows)).await?;
+    rows.retain(|row| drawn.contains(&key(row)));
+    let charged = charges::of_subjects(tx, &rows.iter().map(key).collect::<Vec<Key>>()).await?;
     // An invoice that was charged before is not charged here again.
     let mut unpaid = Vec::new();
     for row in rows.iter().filter(|_| app.gateway.collects()) {
-        let key = (row.organization.clone(), row.id.clone());
-        if !charged.contains(&key) && is_due(row)? {
-            unpaid.push(key);
+        if !charged.contains(&key(row)) && is_due(row)? {
+            unpaid.push(key(row));
         }
     }
     // The frozen document says how it is paid; what was promised by transfer is never charged.
@@ -243,8 +243,7 @@ async fn follow_up(
     let (mut intents, mut next, mut letters) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
         let Some(buyer) = buyers.get(&row.organization) else { continue };
-        let key = (row.organization.clone(), row.id.clone());
-        if matches!(terms.get(&key), Some(PaymentTerms::StoredMethod { .. })) {
+        if matches!(terms.get(&key(&row)), Some(PaymentTerms::StoredMethod { .. })) {
             let id = row.organization.as_str();
             let chosen = wallets.choose(app, buyer, &[]);
             if let Ok(method) = chosen {
@@ -288,6 +287,6 @@ fn is_due(row: &Row) -> Result<bool, StepError> {
     Ok(row.status == "issued" && row.payment_status == "due" && row.outstanding()?.is_positive())
 }
 
-fn keys(rows: &[Row]) -> Vec<Key> {
-    rows.iter().map(|row| (row.organization.clone(), row.id.clone())).collect()
+fn key(row: &Row) -> Key {
+    (row.organization.clone(), row.id.clone())
 }

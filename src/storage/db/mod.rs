@@ -192,10 +192,9 @@ fn read_address(address: &str) -> Result<PgConnectOptions, StorageError> {
     let (_, parameters) = address.split_once('?').unwrap_or_default();
     for (place, parameter) in (1..).zip(parameters.split('&').filter(|text| !text.is_empty())) {
         let name = parameter.split('=').next().unwrap_or_default();
-        if !PARAMETERS.contains(&name)
-            && !name.starts_with("options[")
-            && !name.starts_with("options%5B")
-        {
+        let is_option = name.starts_with("options[") && name.ends_with(']')
+            || name.starts_with("options%5B") && name.ends_with("%5D");
+        if !is_option && !PARAMETERS.contains(&name) {
             return Err(StorageError::Refused(format!(
                 "parameter {place} of the address is not known; there are: {}",
                 PARAMETERS.join(", ")

@@ -34,21 +34,25 @@ impl DocumentRow {
     }
 }
 
-/// Organizations and ids of a cycle's issued invoices of a range of organizations, in their order.
+/// Organizations and ids of a cycle's issued invoices of a range of organizations, in their order: at most so many,
+/// after one of the organizations.
 pub async fn issued_ids(
     tx: &mut Tx,
-    first: &str,
-    last: &str,
+    (first, last): (&str, &str),
     cycle: Cycle,
+    after: &str,
+    most: i64,
 ) -> Result<Vec<Key>, StorageError> {
     Ok(fetch_all!(
         tx,
         Key,
-        "SELECT organization, id FROM invoice \
-         WHERE organization BETWEEN $1 AND $2 AND cycle = $3 AND number IS NOT NULL ORDER BY organization",
+        "SELECT organization, id FROM invoice WHERE organization BETWEEN $1 AND $2 AND organization > $3 \
+         AND cycle = $4 AND number IS NOT NULL ORDER BY organization LIMIT $5",
         first,
         last,
-        cycle.to_string()
+        after,
+        cycle.to_string(),
+        most
     ))
 }
 

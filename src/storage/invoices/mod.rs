@@ -239,28 +239,6 @@ pub async fn declined_in_range(
     ))
 }
 
-/// Organizations of a range with an issued invoice of a cycle, in their order: at most so many, after one of them.
-pub async fn issued_after(
-    tx: &mut Tx,
-    (first, last): (&str, &str),
-    cycle: Cycle,
-    after: &str,
-    most: i64,
-) -> Result<Vec<String>, StorageError> {
-    let rows = fetch_all!(
-        tx,
-        (String,),
-        "SELECT organization FROM invoice WHERE organization BETWEEN $1 AND $2 AND organization > $3 \
-         AND cycle = $4 AND number IS NOT NULL ORDER BY organization LIMIT $5",
-        first,
-        last,
-        after,
-        cycle.to_string(),
-        most
-    );
-    Ok(rows.into_iter().map(|(organization,)| organization).collect())
-}
-
 /// The invoice with a number.
 pub async fn by_number(tx: &mut Tx, number: &str) -> Result<Option<Row>, StorageError> {
     Ok(fetch_optional!(tx, Row, select!("WHERE i.number = $1"), number))
