@@ -29,7 +29,7 @@ pub async fn role(tx: &mut Tx) -> Result<Option<Role>, StorageError> {
          OR (rights !~ 'UPDATE($|,)' AND EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = owned.oid \
          AND a.attnum > 0 AND NOT a.attisdropped AND has_column_privilege(owned.oid, a.attnum, 'UPDATE') \
          AND NOT COALESCE(CAST(a.attname AS TEXT) = ANY (regexp_split_to_array( \
-         substring(rights FROM 'UPDATE [(]([^)]*)[)]'), '[, \n]+')), FALSE)))))"
+         substring(rights FROM 'UPDATE [(]([^)]*)[)]'), '[, \n]+')), FALSE))))))"
     );
     Ok(Some(Role { name, may_change_history }))
 }
