@@ -5,23 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::db::{execute, fetch_all, fetch_optional, insert};
-use super::usage::RatedEvent;
+use super::usage::Group;
 use super::{StorageError, Tx};
 
 /// Counts new events, in the transaction that stored them and last in it: others that import at the same time
 /// wait for the row of their source's day.
-pub async fn count<'a>(
-    tx: &mut Tx,
-    events: impl Iterator<Item = &'a RatedEvent<'a>>,
-) -> Result<(), StorageError> {
-    let mut days: BTreeMap<(&str, NaiveDate), i64> = BTreeMap::new();
+pub async fn count(tx: &mut Tx, groups: &[Group<'_>]) -> Result<(), StorageError> {
+    let mut days: BTreeMap<&str, BTreeMap<NaiveDate, i64>> = BTreeMap::new();
     let mut served: BTreeMap<(&str, &str), (NaiveDate, NaiveDate)> = BTreeMap::new();
-    for rated in events {
-        let event = &rated.event;
-        let day = event.at.date_naive();
-        *days.entry((&event.source, day)).or_default() += 1;
-        let span = served.entry((&event.source, &event.organization)).or_insert((day, day));
-        *span = (span.0.min(day), span.1.max(day));
+    for group in groups {
+        let Some(first) = group.first() else { continue };
+        let (source, organization) = (&first.event.source, &first.event.organization);
+        let day = first.event.at.date_naive();
+        let days = days.entry(source).or_default();
+        let span = served.entry((source, organization)).or_insert((day, day));
+        for rated in *group {
+            let day = rated.event.at.date_naive();
+            *days.entry(day).or_default() += 1;
+            *span = (span.0.min(day), span.1.max(day));
+        }
     }
     let served: Vec<_> = served.into_iter().collect();
     insert!(
@@ -35,13 +37,16 @@ pub async fn count<'a>(
         served,
         row => [row.0.0, row.0.1, row.1.0, row.1.1]
     );
-    let days: Vec<_> = days.into_iter().collect();
+    let days: Vec<_> = days
+        .iter()
+        .flat_map(|(source, days)| days.iter().map(move |(day, events)| (source, day, events)))
+        .collect();
     insert!(
         tx,
         "INSERT INTO feed (source, day, events)",
         " ON CONFLICT (source, day) DO UPDATE SET events = feed.events + excluded.events",
         days,
-        row => [row.0.0, row.0.1, row.1]
+        row => [*row.0, *row.1, *row.2]
     );
     Ok(())
 }

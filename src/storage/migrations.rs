@@ -25,7 +25,12 @@ static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
 /// refuses.
 pub async fn migrate(db: &Db) -> Result<(), StorageError> {
     match db {
-        Db::Sqlite(_) => apply_to_file(db, &merged(&SQLITE)).await?,
+        Db::Sqlite(file) => {
+            let apart = Db::Sqlite(file.to_migrate());
+            let applied = apply_to_file(&apart, &merged(&SQLITE)).await;
+            apart.close().await;
+            applied?;
+        }
         Db::Postgres(pool) => {
             let all = merged(&POSTGRES);
             // The driver's lock belongs to a session, which a pooler in transaction mode hands to others: it is

@@ -161,37 +161,51 @@ async fn compare(
         .collect())
 }
 
-/// The key of a roll-up.
+/// Events of one organization and source.
+pub type Group<'a> = &'a [&'a RatedEvent<'a>];
+
+/// Events in groups. They mostly come in the order of their keys: who counts a group needs few look-ups.
+#[must_use]
+pub fn groups<'a>(events: &'a [&'a RatedEvent<'a>]) -> Vec<Group<'a>> {
+    let feed = |rated: &RatedEvent<'a>| (&rated.event.organization, &rated.event.source);
+    events.chunk_by(|a, b| feed(a) == feed(b)).collect()
+}
+
+/// The key of a roll-up, after the organization.
 type RollupKey<'a> =
-    (&'a str, Cycle, Cycle, NaiveDate, &'a str, &'a str, &'a str, &'a str, &'a str, &'a str);
+    (Cycle, Cycle, NaiveDate, &'a str, &'a str, &'a str, &'a str, &'a str, &'a str);
 
 /// Adds new events to the roll-ups, in the transaction that stored them.
-pub async fn roll_up<'a>(
-    tx: &mut Tx,
-    events: impl Iterator<Item = &'a RatedEvent<'a>>,
-) -> Result<(), StorageError> {
-    let mut sums: BTreeMap<RollupKey<'_>, (i64, Credits)> = BTreeMap::new();
-    for rated in events {
-        let event = &rated.event;
-        let key = (
-            event.organization.as_str(),
-            rated.billed_cycle,
-            rated.cycle,
-            rated.day,
-            event.meter.as_str(),
-            event.project.as_str(),
-            event.member.as_str(),
-            event.environment.as_str(),
-            event.model.as_str(),
-            event.supplier.as_str(),
-        );
-        let sum = sums.entry(key).or_default();
-        sum.0 += 1;
-        sum.1 = sum.1.plus(rated.rating.credits).map_err(|error: CreditsError| {
-            StorageError::Refused(format!("organization {}: {error}", event.organization))
-        })?;
+pub async fn roll_up(tx: &mut Tx, groups: &[Group<'_>]) -> Result<(), StorageError> {
+    let mut sums: BTreeMap<&str, BTreeMap<RollupKey<'_>, (i64, Credits)>> = BTreeMap::new();
+    for group in groups {
+        let Some(first) = group.first() else { continue };
+        let organization = first.event.organization.as_str();
+        let sums = sums.entry(organization).or_default();
+        for rated in *group {
+            let event = &rated.event;
+            let key = (
+                rated.billed_cycle,
+                rated.cycle,
+                rated.day,
+                event.meter.as_str(),
+                event.project.as_str(),
+                event.member.as_str(),
+                event.environment.as_str(),
+                event.model.as_str(),
+                event.supplier.as_str(),
+            );
+            let sum = sums.entry(key).or_default();
+            sum.0 += 1;
+            sum.1 = sum.1.plus(rated.rating.credits).map_err(|error: CreditsError| {
+                StorageError::Refused(format!("organization {organization}: {error}"))
+            })?;
+        }
     }
-    let rows: Vec<(RollupKey<'_>, (i64, Credits))> = sums.into_iter().collect();
+    let rows: Vec<_> = sums
+        .iter()
+        .flat_map(|(organization, sums)| sums.iter().map(move |(key, sum)| (organization, key, sum)))
+        .collect();
     insert!(
         tx,
         "INSERT INTO usage_rollup (organization, billed_cycle, cycle, day, meter, project, member, \
@@ -201,18 +215,18 @@ pub async fn roll_up<'a>(
           credits = usage_rollup.credits + excluded.credits",
         rows,
         row => [
-            row.0.0,
-            row.0.1.to_string(),
-            row.0.2.to_string(),
-            row.0.3,
-            row.0.4,
-            row.0.5,
-            row.0.6,
-            row.0.7,
-            row.0.8,
-            row.0.9,
-            row.1.0,
-            row.1.1.nano(),
+            *row.0,
+            row.1.0.to_string(),
+            row.1.1.to_string(),
+            row.1.2,
+            row.1.3,
+            row.1.4,
+            row.1.5,
+            row.1.6,
+            row.1.7,
+            row.1.8,
+            row.2.0,
+            row.2.1.nano(),
         ]
     );
     Ok(())

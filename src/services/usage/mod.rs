@@ -295,13 +295,16 @@ impl<'a> Intake<'a> {
         self.batches += 1;
         let batch = format!("{}-{}", self.id, self.batches);
         let stored = usage::add_events(tx, &events, &batch, self.repeats, self.now).await?;
-        let new = || {
-            let new = events.iter().zip(&stored).filter(|(_, stored)| **stored == Stored::New);
-            new.map(|(event, _)| event)
-        };
-        usage::roll_up(tx, new()).await?;
-        let learned = self.running_out.look(self.app, tx, new(), self.now).await?;
-        feeds::count(tx, new()).await?;
+        let new: Vec<&RatedEvent<'_>> = events
+            .iter()
+            .zip(&stored)
+            .filter(|(_, stored)| **stored == Stored::New)
+            .map(|(event, _)| event)
+            .collect();
+        let groups = usage::groups(&new);
+        usage::roll_up(tx, &groups).await?;
+        let learned = self.running_out.look(self.app, tx, &groups, self.now).await?;
+        feeds::count(tx, &groups).await?;
         for ((line, event), stored) in lines.iter().zip(&events).zip(&stored) {
             match stored {
                 Stored::New => {

@@ -11,7 +11,7 @@ use crate::services::ServiceError;
 use crate::services::admission::{self, Ended};
 use crate::storage::Tx;
 use crate::storage::admission::Who;
-use crate::storage::usage::RatedEvent;
+use crate::storage::usage::Group;
 
 /// What an import knows of who may still run out.
 ///
@@ -32,17 +32,18 @@ impl RunningOut {
     ///
     /// # Errors
     /// The database fails, or a sum is out of range.
-    pub async fn look<'a>(
+    pub async fn look(
         &self,
         app: &App,
         tx: &mut Tx,
-        events: impl Iterator<Item = &'a RatedEvent<'a>>,
+        groups: &[Group<'_>],
         now: DateTime<Utc>,
     ) -> Result<Learned, ServiceError> {
         let mut used: BTreeMap<&str, Credits> = BTreeMap::new();
-        for RatedEvent { event, rating, .. } in events {
-            let sum = used.entry(event.organization.as_str()).or_default();
-            *sum = sum.plus(rating.credits)?;
+        for group in groups {
+            let Some(first) = group.first() else { continue };
+            let sum = used.entry(first.event.organization.as_str()).or_default();
+            *sum = sum.plus(Credits::total(group.iter().map(|rated| rated.rating.credits))?)?;
         }
         let mut learned = Learned::default();
         let mut looked_at = Vec::new();

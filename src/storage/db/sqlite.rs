@@ -24,10 +24,20 @@ pub struct File {
 #[derive(Debug)]
 struct Pool {
     path: PathBuf,
-    writes: bool,
+    purpose: Purpose,
     most: u32,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    /// Small transactions.
+    Write,
+    /// Transactions that may sort a whole table.
+    Migrate,
 }
 
 /// A connection in a transaction's hands; dropping it undoes what is not committed.
@@ -85,19 +95,30 @@ impl File {
     /// # Errors
     /// It cannot be opened, or is no database.
     pub async fn open(path: &str) -> Result<Self, StorageError> {
-        let pool = |writes, most| {
+        let path = Path::new(path);
+        let file = Self::with(path, Purpose::Write);
+        // Whoever opens learns at once what is wrong.
+        drop(file.writer.lend().await?);
+        Ok(file)
+    }
+
+    fn with(path: &Path, writes: Purpose) -> Self {
+        let pool = |purpose, most| {
             Arc::new(Pool {
-                path: PathBuf::from(path),
-                writes,
+                path: path.to_owned(),
+                purpose,
                 most,
                 permits: Arc::new(Semaphore::new(most as usize)),
                 idle: Mutex::new(Vec::new()),
             })
         };
-        let file = Self { writer: pool(true, 1), readers: pool(false, CONNECTIONS) };
-        // Whoever opens learns at once what is wrong.
-        drop(file.writer.lend().await?);
-        Ok(file)
+        Self { writer: pool(writes, 1), readers: pool(Purpose::Read, CONNECTIONS) }
+    }
+
+    /// The same file with connections of its own, for migrations: whatever they sort, memory stays flat (F83).
+    #[must_use]
+    pub fn to_migrate(&self) -> Self {
+        Self::with(&self.writer.path, Purpose::Migrate)
     }
 
     /// Begins a transaction that writes; waits for other writers, of this process and of others.
@@ -187,17 +208,18 @@ impl Pool {
         let idle = self.idle().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => connect(&self.path, self.writes)?,
+            None => connect(&self.path, self.purpose)?,
         };
         Ok(Lent { connection: Some(connection), pool: self.clone(), _permit: permit })
     }
 }
 
-fn connect(path: &Path, writes: bool) -> Result<Connection, StorageError> {
-    let flags = if writes {
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
-    } else {
-        OpenFlags::SQLITE_OPEN_READ_ONLY
+fn connect(path: &Path, purpose: Purpose) -> Result<Connection, StorageError> {
+    let flags = match purpose {
+        Purpose::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Purpose::Write | Purpose::Migrate => {
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+        }
     };
     // A connection is in one transaction's hands: the engine need not lock it.
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -205,7 +227,10 @@ fn connect(path: &Path, writes: bool) -> Result<Connection, StorageError> {
     connection.set_prepared_statement_cache_capacity(400);
     // Plans do not depend on values: a statement is not planned again each time it is given others.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    if writes {
+    if purpose == Purpose::Read {
+        // Eight caches as large as the writer's would be most of what a process takes (F83).
+        connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA foreign_keys = ON;")?;
+    } else {
         // Writers sync each commit; a file that cannot keep a write-ahead log is refused by `doctor`.
         connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
         connection.execute_batch(
@@ -220,9 +245,11 @@ fn connect(path: &Path, writes: bool) -> Result<Connection, StorageError> {
         )?;
         // A log that a long reader made grow shrinks again once it starts over (F29).
         connection.query_row("PRAGMA journal_size_limit = 67108864", [], |_| Ok(()))?;
-    } else {
-        // Eight caches as large as the writer's would be most of what a process takes (F83).
-        connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA foreign_keys = ON;")?;
+    }
+    if purpose == Purpose::Write {
+        // Pages a statement would be undone with, noted for each row of a table with triggers: once a large
+        // statement had moved them to a file, they were a quarter of a close. Its sorts are as small as its chunks.
+        connection.execute_batch("PRAGMA temp_store = MEMORY;")?;
     }
     connection.execute_batch("PRAGMA trusted_schema = OFF;")?;
     Ok(connection)
