@@ -120,6 +120,8 @@ macro_rules! figures {
 
 /// Organizations of a range whose standing a close may change, beside those it leaves without credits: they were told
 /// they are paused, or used something of the cycle that opens.
+///
+/// Scalar subqueries, not `EXISTS`: PostgreSQL would read all roll-ups there are, once for each chunk.
 pub async fn may_change(
     tx: &mut Tx,
     first: &str,
@@ -129,9 +131,9 @@ pub async fn may_change(
     let rows = fetch_all!(
         tx,
         (String,),
-        "SELECT o.id FROM organization o WHERE o.id BETWEEN $1 AND $2 AND (EXISTS (SELECT 1 FROM admission a \
-         WHERE a.organization = o.id AND a.reason IS NOT NULL) OR EXISTS (SELECT 1 FROM usage_rollup u \
-         WHERE u.organization = o.id AND u.billed_cycle > $3))",
+        "SELECT o.id FROM organization o WHERE o.id BETWEEN $1 AND $2 AND ((SELECT a.reason FROM admission a \
+         WHERE a.organization = o.id) IS NOT NULL OR (SELECT u.billed_cycle FROM usage_rollup u \
+         WHERE u.organization = o.id AND u.billed_cycle > $3 LIMIT 1) IS NOT NULL)",
         first,
         last,
         closed.to_string()

@@ -16,11 +16,18 @@ use crate::domain::text;
 use crate::jobs::StepKind;
 use crate::services::methods::Wallets;
 use crate::services::{dunning, issuing, mails};
-use crate::storage;
 use crate::storage::invoices::{DraftRow, Issued};
 use crate::storage::ledger::Postings;
 use crate::storage::steps::Step;
-use crate::storage::{Tx, invoices, ledger, numbers, organizations, steps, to_json};
+use crate::storage::{
+    self, StorageError, Tx, invoices, ledger, numbers, organizations, steps, to_json,
+};
+
+/// A draft as stored, and what it says.
+struct Draft {
+    row: DraftRow,
+    content: InvoiceDraft,
+}
 
 pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let mut tx = app.db.write().await?;
@@ -37,19 +44,23 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
             .map(|stored| (stored.organization.id.clone(), stored.organization))
             .collect();
     let wallets = Wallets::read(app, &mut tx, range.first, range.last).await?;
-    let issued = number(app, &mut tx, cycle, &rows, &buyers, &wallets).await?;
+    let drafts: Vec<Draft> = rows
+        .into_iter()
+        .map(|row| Ok(Draft { content: row.draft()?, row }))
+        .collect::<Result<_, StorageError>>()?;
     let now = app.clock.now();
-    post(&mut tx, step, &issued, now).await?;
-    let late: Vec<_> = issued
+    post(&mut tx, step, &drafts, now).await?;
+    // All issuers of a series wait for each other from here to the commit: what needs no number is done.
+    let invoices = number(app, &mut tx, cycle, &drafts, &buyers, &wallets).await?;
+    let late: Vec<_> = invoices
         .iter()
-        .filter(|(_, invoice)| matches!(invoice.header.payment, PaymentTerms::BankTransfer { .. }))
-        .filter_map(|(_, invoice)| {
+        .filter(|invoice| matches!(invoice.header.payment, PaymentTerms::BankTransfer { .. }))
+        .filter_map(|invoice| {
             let buyer = buyers.get(&invoice.organization)?;
             Some(dunning::of_transfer(app, buyer, &invoice.id, invoice.header.due_on))
         })
         .collect();
     storage::dunning::begin(&mut tx, &late).await?;
-    let invoices: Vec<Issued> = issued.into_iter().map(|(_, issued)| issued).collect();
     invoices::issue(&mut tx, &invoices).await?;
     if !invoices.is_empty() {
         let render = chunk_step(StepKind::Render, &step.run_id, &range, step.ordinal, now);
@@ -70,13 +81,13 @@ async fn number(
     app: &App,
     tx: &mut Tx,
     cycle: Cycle,
-    rows: &[DraftRow],
+    drafts: &[Draft],
     buyers: &HashMap<String, Organization>,
     wallets: &Wallets,
-) -> Result<Vec<(InvoiceDraft, Issued)>, StepError> {
+) -> Result<Vec<Issued>, StepError> {
     let issued_on = issued_on(cycle);
     let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-    for row in rows {
+    for Draft { row, .. } in drafts {
         *counts
             .entry(issuing::series_name(
                 app,
@@ -96,9 +107,8 @@ async fn number(
         let now = app.clock.now();
         next.insert(series, (first, last.map_or(now, |last| last.max(now))));
     }
-    let mut issued = Vec::with_capacity(rows.len());
-    for row in rows {
-        let draft = row.draft()?;
+    let mut issued = Vec::with_capacity(drafts.len());
+    for Draft { row, content } in drafts {
         let buyer = buyers.get(&row.organization).ok_or_else(|| {
             StepError::Park(format!("organization {} is not stored", row.organization))
         })?;
@@ -112,22 +122,19 @@ async fn number(
             }
         };
         let number = format!("{series}-{series_number:06}");
-        let header = header(app, wallets, number, issued_on, (&draft, buyer));
+        let header = header(app, wallets, number, issued_on, (content, buyer));
         let header_json = to_json("invoice", "header", &row.id, &header)?;
-        issued.push((
-            draft,
-            Issued {
-                organization: row.organization.clone(),
-                id: row.id.clone(),
-                series,
-                series_number,
-                content_hash: invoice::content_hash(&header_json, &row.draft),
-                issued_at,
-                settled: matches!(header.payment, PaymentTerms::NothingDue),
-                header,
-                header_json,
-            },
-        ));
+        issued.push(Issued {
+            organization: row.organization.clone(),
+            id: row.id.clone(),
+            series,
+            series_number,
+            content_hash: invoice::content_hash(&header_json, &row.draft),
+            issued_at,
+            settled: matches!(header.payment, PaymentTerms::NothingDue),
+            header,
+            header_json,
+        });
     }
     Ok(issued)
 }
@@ -161,21 +168,19 @@ fn header(
 async fn post(
     tx: &mut Tx,
     step: &Step,
-    issued: &[(InvoiceDraft, Issued)],
+    drafts: &[Draft],
     now: DateTime<Utc>,
 ) -> Result<(), StepError> {
     let range = range_of(step);
     let heads = ledger::heads(tx, range.first, range.last).await?;
-    let mut batch = Vec::with_capacity(issued.len());
-    for (draft, invoice) in issued {
-        let posting = posting(draft, invoice).map_err(|error| {
-            StepError::Park(format!("invoice of organization {}: {error}", draft.organization))
+    let mut batch = Vec::with_capacity(drafts.len());
+    for Draft { row, content } in drafts {
+        let organization = &row.organization;
+        let posting = posting(content, &row.id).map_err(|error| {
+            StepError::Park(format!("invoice of organization {organization}: {error}"))
         })?;
         if !posting.entries.is_empty() {
-            batch.push(Postings {
-                organization: draft.organization.clone(),
-                postings: vec![posting],
-            });
+            batch.push(Postings { organization: organization.clone(), postings: vec![posting] });
         }
     }
     ledger::post(tx, batch, &heads, now).await?;
@@ -184,12 +189,12 @@ async fn post(
 
 fn posting(
     draft: &InvoiceDraft,
-    invoice: &Issued,
+    invoice_id: &str,
 ) -> Result<Posting, crate::domain::money::MoneyError> {
     let less = |amount: Money| Money::zero(amount.currency()).minus(amount);
     Ok(Posting::new(
         "invoice",
-        format!("invoice:{}", invoice.id),
+        format!("invoice:{invoice_id}"),
         draft.cycle,
         draft.ends_at,
         [
