@@ -151,7 +151,8 @@ fn transactions_begin_in_one_room_and_write_at_once() {
             file.display()
         );
     }
-    let text = fs::read_to_string(home.join("sqlite.rs")).unwrap();
+    let of_files = sources(&home.join("sqlite"));
+    let text: String = of_files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     assert_eq!(text.matches("\"BEGIN IMMEDIATE\"").count(), 1, "a writer begins at once");
     // Readers cannot write at all.
     assert_eq!(text.matches("\"BEGIN\"").count(), 1, "only a reader begins otherwise");

@@ -179,4 +179,10 @@ mod tests {
     fn every_kind_is_claimed_and_no_other() {
         assert_eq!(format!(",{},", StepKind::ALL.map(StepKind::as_str).join(",")), KNOWN_KINDS);
     }
+
+    // Claims of closes look for imports by their rank.
+    #[test]
+    fn imports_have_the_rank_that_claims_name() {
+        assert_eq!(StepKind::ImportUsage.rank(), 10);
+    }
 }

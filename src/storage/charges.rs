@@ -329,7 +329,8 @@ pub async fn mark_sent(tx: &mut Tx, keys: &[Key], now: DateTime<Utc>) -> Result<
         tx,
         "UPDATE charge SET state = 'sent', first_sent_at = COALESCE(first_sent_at, ",
         now,
-        ") WHERE state IN ('intended', 'sent', 'unknown') AND (organization, id)",
+        // The empty text: by their keys, not by an index of all that are open (as `steps::leased`).
+        ") WHERE state || '' IN ('intended', 'sent', 'unknown') AND (organization, id)",
         keys
     );
     Ok(())

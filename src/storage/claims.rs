@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use super::db::{Statement, fetch_all, fetch_optional, record_with, rows_per_statement};
-use super::steps::{KNOWN_KINDS, Step};
+use super::steps::{KNOWN_KINDS, Step, leased};
 use super::{StorageError, Tx, migrations};
 
 /// What a claim writes and asks for.
@@ -54,12 +54,13 @@ macro_rules! lease {
     };
 }
 
-/// No close is claimed while usage is being imported: use that has arrived counts for its own cycle.
+/// No close is claimed while usage is being imported: use that has arrived counts for its own cycle. The rank of imports
+/// is named to find them without going through all that waits.
 macro_rules! import_is_over {
     ($step:literal, $now:literal) => {
         concat!(
             "(", $step, ".kind <> 'close' OR NOT EXISTS (SELECT 1 FROM step i WHERE i.state IN ('ready', 'leased') ",
-            "AND i.kind = 'import_usage' AND (i.state = 'leased' OR i.next_at <= ", $now, ")))"
+            "AND i.rank = 10 AND i.kind = 'import_usage' AND (i.state = 'leased' OR i.next_at <= ", $now, ")))"
         )
     };
 }
@@ -237,7 +238,11 @@ pub async fn renew(
         let mut statement = Statement::new("UPDATE step SET lease_until = ");
         statement
             .bind(lease_until)
-            .push(" WHERE id IN (SELECT id FROM step WHERE state = 'leased' AND (id, epoch) IN (")
+            .push(concat!(
+                " WHERE id IN (SELECT id FROM step WHERE ",
+                leased!(),
+                " AND (id, epoch) IN ("
+            ))
             .values(chunk, |row, step| {
                 row.bind(step.id.clone()).bind(step.epoch);
             })

@@ -204,7 +204,9 @@ pub async fn roll_up(tx: &mut Tx, groups: &[Group<'_>]) -> Result<(), StorageErr
     }
     let rows: Vec<_> = sums
         .iter()
-        .flat_map(|(organization, sums)| sums.iter().map(move |(key, sum)| (organization, key, sum)))
+        .flat_map(|(organization, sums)| {
+            sums.iter().map(move |(key, sum)| (organization, key, sum))
+        })
         .collect();
     insert!(
         tx,

@@ -71,6 +71,8 @@ impl Db {
         let longest_idle = format!("{}ms", longest_idle.as_millis());
         let options = read_address(address)?.application_name("monthend").options([
             ("lock_timeout", "30s"),
+            // A plan that was kept from when a table was small reads all of it hours later.
+            ("plan_cache_mode", "force_custom_plan"),
             ("idle_in_transaction_session_timeout", longest_idle.as_str()),
         ]);
         let pool = PgPoolOptions::new()
