@@ -4,7 +4,7 @@
 
 use monthend::jobs::report::Report;
 
-use crate::harness::{Engine, Org, World, both_engines, events, run};
+use crate::harness::{Org, World, both_engines, events};
 
 const ALL: usize = 1_000;
 const POISONED: &str = "o0500";
@@ -74,44 +74,3 @@ both_engines!(one_poisoned_organization_stops_nobody, |world| {
     assert_eq!((row.total, row.number.as_deref()), (150_000, Some("INV-2026-001000")));
     assert_eq!(world.mails(POISONED).await, ["invoice"]);
 });
-
-/// Entries of the indexes of waiting steps and open charges that were read by processes which have ended: these have
-/// said what they read.
-async fn read_of_what_waits(world: &World) -> i64 {
-    let mine = "pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'";
-    let ended =
-        world.table(&format!("SELECT CAST(pid AS TEXT) FROM (SELECT {mine}) p")).await.concat();
-    world.restart(&[]).await;
-    let left = format!("(SELECT {mine}) p WHERE pid IN ({})", ended.join(", "));
-    for _ in 0..10_000 {
-        if world.count(&left).await == 0 {
-            let read = "SELECT CAST(SUM(idx_tup_read) AS TEXT) FROM pg_stat_user_indexes \
-                        WHERE indexrelname IN ('step_organization', 'charge_unsettled')";
-            return world.table(read).await.concat().concat().parse().unwrap();
-        }
-    }
-    unreachable!("connections that were closed are still there")
-}
-
-// On the 1st the server still knows that all steps are done: each hundred it was asked for by name were looked for
-// among all that waited, and a second month took half as long again.
-#[test]
-fn steps_are_not_looked_for_among_all_that_wait() {
-    run(Engine::Postgres, |world| async move {
-        world.set_clock("2026-01-01T09:00:00Z");
-        let ids: Vec<String> = (0..ALL).map(|n| format!("o{n:04}")).collect();
-        let organizations: Vec<Org> =
-            ids.iter().map(|id| Org::new(id, "standard", "2026-01-01")).collect();
-        world.organizations(&organizations).await;
-        world.set_clock("2026-02-01T02:00:00Z");
-        world.clean_tick().await;
-        world.execute("ANALYZE").await.unwrap();
-        let before = read_of_what_waits(&world).await;
-        world.set_clock("2026-03-01T02:00:00Z");
-        world.clean_tick().await;
-        let read = read_of_what_waits(&world).await - before;
-        let steps = world.count("step").await;
-        assert!(steps > 2 * 1_000, "{steps} steps");
-        assert!(read < steps, "{read} entries read for {steps} steps");
-    });
-}
