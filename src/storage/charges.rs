@@ -325,12 +325,18 @@ pub async fn these(tx: &mut Tx, keys: &[Key]) -> Result<HashMap<Key, Charge>, St
 
 /// Records that charges are about to be sent; committed before a socket opens.
 pub async fn mark_sent(tx: &mut Tx, keys: &[Key], now: DateTime<Utc>) -> Result<(), StorageError> {
+    let unsettled = match tx {
+        Tx::Sqlite(..) => ") WHERE state IN ('intended', 'sent', 'unknown') AND (organization, id)",
+        // By their keys, not by an index of all that are open (as `steps::leased`).
+        Tx::Postgres(_) => {
+            ") WHERE state || '' IN ('intended', 'sent', 'unknown') AND (organization, id)"
+        }
+    };
     execute_keyed!(
         tx,
         "UPDATE charge SET state = 'sent', first_sent_at = COALESCE(first_sent_at, ",
         now,
-        // The empty text: by their keys, not by an index of all that are open (as `steps::leased`).
-        ") WHERE state || '' IN ('intended', 'sent', 'unknown') AND (organization, id)",
+        unsettled,
         keys
     );
     Ok(())

@@ -238,11 +238,8 @@ pub async fn renew(
         let mut statement = Statement::new("UPDATE step SET lease_until = ");
         statement
             .bind(lease_until)
-            .push(concat!(
-                " WHERE id IN (SELECT id FROM step WHERE ",
-                leased!(),
-                " AND (id, epoch) IN ("
-            ))
+            .push(" WHERE id IN (SELECT id FROM step")
+            .push(leased(tx))
             .values(chunk, |row, step| {
                 row.bind(step.id.clone()).bind(step.epoch);
             })

@@ -85,14 +85,15 @@ pub async fn add(tx: &mut Tx, steps: &[Step], now: DateTime<Utc>) -> Result<(), 
 pub const KNOWN_KINDS: &str = ",import_usage,close,brake,issue,render,document,admission,alert,expiry_notice,\
     recharge,retry_payment,check_method,charge,refund,mail,webhook,";
 
-/// In a worker's hands, of rows found by their ids. Without the empty text PostgreSQL, whose statistics are mostly
-/// older than the night, goes through an index of everything that waits instead.
-macro_rules! leased {
-    () => {
-        "state || '' = 'leased'"
-    };
+/// In a worker's hands, before a list of ids and epochs. PostgreSQL, whose statistics are mostly older than the night,
+/// would go through an index of everything that waits; with the empty text it looks for the ids. SQLite goes through
+/// the index of what is in a worker's hands.
+pub(super) const fn leased(tx: &Tx) -> &'static str {
+    match tx {
+        Tx::Sqlite(..) => " WHERE state = 'leased' AND (id, epoch) IN (",
+        Tx::Postgres(_) => " WHERE state || '' = 'leased' AND (id, epoch) IN (",
+    }
 }
-pub(super) use leased;
 
 /// Sets something on the steps that are still this worker's; gives their ids. `$head` ends before the one value.
 macro_rules! change_ours {
@@ -102,7 +103,7 @@ macro_rules! change_ours {
             let mut statement = Statement::new($head);
             statement
                 .bind($value)
-                .push(concat!(" WHERE ", leased!(), " AND (id, epoch) IN ("))
+                .push(leased($tx))
                 .values(chunk, |row, step| {
                     row.bind(step.id.clone()).bind(step.epoch);
                 })
@@ -178,11 +179,8 @@ pub async fn hold_together(
 pub async fn give_back(tx: &mut Tx, step: &Step) -> Result<(), StorageError> {
     execute!(
         tx,
-        concat!(
-            "UPDATE step SET state = 'ready', owner = NULL, lease_until = NULL, ",
-            "attempts = attempts - 1 WHERE id = $1 AND epoch = $2 AND ",
-            leased!()
-        ),
+        "UPDATE step SET state = 'ready', owner = NULL, lease_until = NULL, attempts = attempts - 1 \
+         WHERE id = $1 AND epoch = $2 AND state = 'leased'",
         step.id.clone(),
         step.epoch
     );
@@ -212,7 +210,7 @@ pub async fn is_ours(tx: &mut Tx, step: &Step) -> Result<bool, StorageError> {
     let row = fetch_optional!(
         tx,
         (String,),
-        concat!("SELECT id FROM step WHERE id = $1 AND epoch = $2 AND ", leased!()),
+        "SELECT id FROM step WHERE id = $1 AND epoch = $2 AND state = 'leased'",
         step.id.clone(),
         step.epoch
     );
@@ -261,11 +259,8 @@ pub async fn release(
 ) -> Result<(), StorageError> {
     execute!(
         tx,
-        concat!(
-            "UPDATE step SET state = 'ready', owner = NULL, lease_until = NULL, ",
-            "next_at = $3, error = $4 WHERE id = $1 AND epoch = $2 AND ",
-            leased!()
-        ),
+        "UPDATE step SET state = 'ready', owner = NULL, lease_until = NULL, next_at = $3, error = $4 \
+         WHERE id = $1 AND epoch = $2 AND state = 'leased'",
         step.id.clone(),
         step.epoch,
         next_at,
@@ -278,11 +273,8 @@ pub async fn release(
 pub async fn park(tx: &mut Tx, step: &Step, reason: &str) -> Result<(), StorageError> {
     execute!(
         tx,
-        concat!(
-            "UPDATE step SET state = 'parked', owner = NULL, lease_until = NULL, error = $3 ",
-            "WHERE id = $1 AND epoch = $2 AND ",
-            leased!()
-        ),
+        "UPDATE step SET state = 'parked', owner = NULL, lease_until = NULL, error = $3 \
+         WHERE id = $1 AND epoch = $2 AND state = 'leased'",
         step.id.clone(),
         step.epoch,
         reason.to_owned()
