@@ -91,10 +91,11 @@ impl Report {
 /// The database fails.
 pub async fn of_run(app: &App, id: &str) -> Result<Option<RunReport>, ServiceError> {
     let mut tx = app.db.write().await?;
-    let counts = runs::refresh(&mut tx, id, app.clock.now()).await?;
-    let Some(run) = runs::get(&mut tx, id).await? else { return Ok(None) };
+    runs::refresh(&mut tx, id, app.clock.now()).await?;
     tx.commit().await?;
     let mut tx = app.db.read().await?;
+    let Some(run) = runs::get(&mut tx, id).await? else { return Ok(None) };
+    let counts = runs::counts(&mut tx, id).await?;
     let troubled = steps::troubled(&mut tx, id).await?;
     Ok(Some(RunReport { run, counts, troubled }))
 }

@@ -138,8 +138,7 @@ impl Runner {
 
     /// Gives a run the state its steps have. A watch that found nothing leaves no run behind.
     async fn settle(&self, tx: &mut Tx, run: &str) -> Result<(), ServiceError> {
-        let counts = runs::refresh(tx, run, self.app.clock.now()).await?;
-        if counts.waiting + counts.parked > 0 {
+        if runs::refresh(tx, run, self.app.clock.now()).await? != "done" {
             return Ok(());
         }
         let Some(run) = runs::get(tx, run).await? else { return Ok(()) };

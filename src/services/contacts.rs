@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::intake::contacts as intake;
 use crate::intake::organizations::Rejected;
 use crate::storage::contacts::{self, Contact};
-use crate::storage::{audit, organizations};
+use crate::storage::{audit, one_or_all, organizations};
 
 /// What became of a contacts file.
 #[derive(Debug, Default)]
@@ -57,6 +57,6 @@ pub async fn import(app: &App, reader: impl Read) -> Result<Imported, ServiceErr
 /// The database fails.
 pub async fn list(app: &App, organization: Option<&str>) -> Result<Vec<Contact>, ServiceError> {
     let mut tx = app.db.read().await?;
-    let (first, last) = organization.map_or(("", "~"), |id| (id, id));
+    let (first, last) = one_or_all(organization);
     Ok(contacts::range(&mut tx, first, last).await?)
 }

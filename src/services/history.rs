@@ -13,8 +13,8 @@ use crate::storage::charges::{self, Attempted, Charge, Subject};
 use crate::storage::organizations::Stored;
 use crate::storage::recharges::{self, Recharge};
 use crate::storage::{
-    Tx, artifacts, cycles, documents, grants, invoices, methods as saved, organizations, payments,
-    purchases, refunds,
+    Tx, artifacts, cycles, documents, grants, invoices, methods as saved, one_or_all,
+    organizations, payments, purchases, refunds,
 };
 
 /// One line of a history.
@@ -276,7 +276,7 @@ pub async fn payments(
     }
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut labels: HashMap<(String, String), String> = HashMap::new();
-    let (first, last) = organization.map_or(("", "~"), |id| (id, id));
+    let (first, last) = one_or_all(organization);
     for method in saved::in_range(&mut tx, first, last).await? {
         if let Some(label) = method.label() {
             labels.insert((method.organization, method.token), label);

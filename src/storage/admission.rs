@@ -107,7 +107,7 @@ macro_rules! figures {
         concat!(
             "SELECT o.id AS organization, o.state, o.unpaid, c.cycle, c.ends_at, c.terms, c.deficit_brought, ",
             "CAST(COALESCE((SELECT SUM(b.remaining) FROM credit_balance b ",
-            "WHERE b.organization = o.id), 0) AS BIGINT) AS posted, ",
+            "WHERE b.organization = o.id AND b.remaining > 0), 0) AS BIGINT) AS posted, ",
             "CAST(COALESCE((SELECT SUM(u.credits) FROM usage_rollup u ",
             "WHERE u.organization = o.id AND u.billed_cycle >= c.cycle), 0) AS BIGINT) AS unbilled, ",
             "a.reason AS told, COALESCE(a.version, 0) AS version FROM organization o ",

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use macro_rules_attribute::derive;
 
-use super::db::{Record, fetch_all, insert};
-use super::{StorageError, Tx, parsed};
+use super::db::{Record, fetch_all, in_range, insert};
+use super::{StorageError, Tx, one_or_all, parsed};
 use crate::domain::alert::{Measure, State};
 use crate::domain::cycle::Cycle;
 
@@ -93,8 +93,11 @@ pub async fn states(
     let rows = fetch_all!(
         tx,
         (String, String, String, String, String, i64, Option<i64>),
-        "SELECT organization, cycle, rule, measure, scope, arming, standing FROM alert \
-         WHERE organization BETWEEN $1 AND $2 AND cycle >= $3",
+        concat!(
+            "SELECT organization, cycle, rule, measure, scope, arming, standing FROM alert WHERE ",
+            in_range!("organization"),
+            " AND cycle >= $3"
+        ),
         first,
         last,
         since.to_string()
@@ -115,14 +118,16 @@ pub async fn list(
     organization: Option<&str>,
     cycle: Option<&str>,
 ) -> Result<Vec<Alert>, StorageError> {
+    let (first, last) = one_or_all(organization);
     Ok(fetch_all!(
         tx,
         Alert,
         "SELECT organization, id, rule, measure, scope, cycle, arming, kind, threshold, figure, standing, used, \
          allowance, available, currency, recorded_at FROM alert \
-         WHERE ($1 = '' OR organization = $1) AND ($2 = '' OR cycle = $2) \
+         WHERE organization BETWEEN $1 AND $2 AND ($3 = '' OR cycle = $3) \
          ORDER BY recorded_at, organization, id",
-        organization.unwrap_or_default(),
+        first,
+        last,
         cycle.unwrap_or_default()
     ))
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use macro_rules_attribute::derive;
 
-use super::db::{Record, fetch_all, fetch_keyed, insert};
+use super::db::{Record, fetch_all, fetch_keyed, in_range, insert};
 use super::{Key, StorageError, Tx, by_organization};
 use crate::domain::cycle::Cycle;
 
@@ -107,9 +107,12 @@ pub async fn in_range(
     Ok(fetch_all!(
         tx,
         Artifact,
-        "SELECT a.organization, a.invoice_id, a.kind, a.path, a.sha256, a.length FROM artifact a \
-         JOIN invoice i ON i.organization = a.organization AND i.id = a.invoice_id \
-         WHERE a.organization BETWEEN $1 AND $2 AND i.cycle = $3",
+        concat!(
+            "SELECT a.organization, a.invoice_id, a.kind, a.path, a.sha256, a.length FROM artifact a \
+             JOIN invoice i ON i.organization = a.organization AND i.id = a.invoice_id WHERE ",
+            in_range!("i.organization"),
+            " AND i.cycle = $3"
+        ),
         first,
         last,
         cycle.to_string()

@@ -299,9 +299,8 @@ pub async fn due(
         "SELECT c.organization, c.cycle, c.ends_at, c.due_at, o.zone, EXISTS (SELECT 1 FROM step s \
          WHERE s.organization = c.organization AND s.kind = 'close' AND s.state IN ('ready', 'leased', 'parked')) \
          AS alone FROM billing_cycle c JOIN organization o ON o.id = c.organization WHERE c.state = 'open' \
-         AND c.due_at BETWEEN $1 AND $2 AND ($3 = '' OR c.cycle = $3) AND (c.due_at, c.organization) > ($4, $5) \
-         ORDER BY c.due_at, c.organization LIMIT $6",
-        first,
+         AND c.due_at <= $1 AND ($2 = '' OR c.cycle = $2) AND (c.due_at, c.organization) > ($3, $4) \
+         ORDER BY c.due_at, c.organization LIMIT $5",
         last,
         cycle,
         instant,

@@ -106,7 +106,8 @@ pub async fn for_close(
     Ok(by_organization)
 }
 
-/// Grants with credits left of a range of organizations, by organization.
+/// Grants with credits left of a range of organizations, by organization. `CROSS`, or SQLite would begin with all
+/// grants they ever had.
 pub async fn open(
     tx: &mut Tx,
     first: &str,
@@ -116,9 +117,9 @@ pub async fn open(
         tx,
         GrantRow,
         "SELECT g.organization, g.id, g.source, g.cycle, g.granted, g.granted_at, g.last_cycle, \
-         g.expires_at, b.remaining FROM credit_balance b JOIN credit_grant g \
-         ON g.organization = b.organization AND g.id = b.grant_id \
-         WHERE b.organization BETWEEN $1 AND $2 AND b.remaining > 0 ORDER BY g.organization, g.id",
+         g.expires_at, b.remaining FROM credit_balance b CROSS JOIN credit_grant g \
+         WHERE g.organization = b.organization AND g.id = b.grant_id \
+         AND b.organization BETWEEN $1 AND $2 AND b.remaining > 0 ORDER BY b.organization, b.grant_id",
         first,
         last
     );

@@ -136,7 +136,7 @@ pub async fn stranded(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
         (String,),
         "SELECT m.id FROM mail m WHERE m.state = 'ready' AND NOT EXISTS (SELECT 1 FROM step s \
          WHERE s.kind = 'mail' AND s.organization = m.organization AND s.subject = m.id \
-         AND s.state <> 'done') ORDER BY m.id"
+         AND s.state IN ('ready', 'leased', 'parked')) ORDER BY m.id"
     );
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }

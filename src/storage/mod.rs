@@ -50,6 +50,12 @@ pub use db::{Db, Tx};
 /// Names a row of an organization: the organization, and the row's own id.
 pub type Key = (String, String);
 
+/// The range of one organization, or of all: `~` comes after every id.
+#[must_use]
+pub fn one_or_all(organization: Option<&str>) -> (&str, &str) {
+    organization.map_or(("", "~"), |id| (id, id))
+}
+
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {

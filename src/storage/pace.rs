@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::NaiveDate;
 
-use super::db::{Statement, fetch_all};
+use super::db::{Statement, fetch_all, in_range};
 use super::{StorageError, Tx, parsed};
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
@@ -22,8 +22,11 @@ pub async fn daily(
     let rows = fetch_all!(
         tx,
         (String, String, NaiveDate, i64),
-        "SELECT organization, billed_cycle, day, CAST(COALESCE(SUM(credits), 0) AS BIGINT) FROM usage_rollup \
-         WHERE organization BETWEEN $1 AND $2 AND billed_cycle >= $3 GROUP BY organization, billed_cycle, day",
+        concat!(
+            "SELECT organization, billed_cycle, day, CAST(COALESCE(SUM(credits), 0) AS BIGINT) FROM usage_rollup WHERE ",
+            in_range!("organization"),
+            " AND billed_cycle >= $3 GROUP BY organization, billed_cycle, day"
+        ),
         first,
         last,
         since.to_string()
@@ -58,7 +61,12 @@ pub async fn by_project(
         .bind(first)
         .push(" AND ")
         .bind(last)
-        .push(" AND billed_cycle >= ")
+        // As `in_range!`.
+        .push(" AND organization IN (SELECT id FROM organization WHERE id BETWEEN ")
+        .bind(first)
+        .push(" AND ")
+        .bind(last)
+        .push(") AND billed_cycle >= ")
         .bind(since.to_string())
         .push(" AND project IN (")
         .list(projects)

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use macro_rules_attribute::derive;
 
 use super::db::{Record, fetch_all, insert};
-use super::{StorageError, Tx, by_organization, parsed};
+use super::{StorageError, Tx, by_organization, one_or_all, parsed};
 use crate::domain::money::{Currency, Money};
 
 /// Money that came in for an invoice.
@@ -103,11 +103,13 @@ pub async fn transfers(
     tx: &mut Tx,
     organization: Option<&str>,
 ) -> Result<Vec<Payment>, StorageError> {
+    let (first, last) = one_or_all(organization);
     Ok(fetch_all!(
         tx,
         Payment,
         "SELECT organization, id, invoice_id, currency, amount, method, reference, received_on FROM payment \
-         WHERE method = 'transfer' AND ($1 = '' OR organization = $1) ORDER BY id",
-        organization.unwrap_or_default()
+         WHERE method = 'transfer' AND organization BETWEEN $1 AND $2 ORDER BY id",
+        first,
+        last
     ))
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use macro_rules_attribute::derive;
 use rust_decimal::Decimal;
 
-use super::db::{Record, execute, fetch_all, fetch_optional};
+use super::db::{Record, execute, fetch_all, fetch_optional, in_range};
 use super::{StorageError, Tx, by_organization, damaged, parsed};
 use crate::domain::close::PaidPurchase;
 use crate::domain::credits::Credits;
@@ -228,8 +228,10 @@ pub async fn paid_in_range(
     let rows = fetch_all!(
         tx,
         Row,
-        select!(
-            "WHERE organization BETWEEN $1 AND $2 AND cycle = $3 AND state = 'paid' ORDER BY id"
+        concat!(
+            select!("WHERE "),
+            in_range!("organization"),
+            " AND cycle = $3 AND state = 'paid' ORDER BY id"
         ),
         first,
         last,

@@ -150,22 +150,24 @@ pub async fn counts(tx: &mut Tx, id: &str) -> Result<Counts, StorageError> {
     Ok(row.unwrap_or_default())
 }
 
-/// Sets the state that a run's steps give; open runs only, so a finished one is not touched again.
-pub async fn refresh(tx: &mut Tx, id: &str, now: DateTime<Utc>) -> Result<Counts, StorageError> {
-    let counts = counts(tx, id).await?;
-    let state = match counts {
-        Counts { waiting: 0, parked: 0, .. } => "done",
-        Counts { waiting: 0, .. } => "attention",
-        _ => "open",
-    };
+/// Sets the state that a run's steps give: `open`, `attention` or `done`, and gives it. Not by counting them: each
+/// worker asks whenever it finds nothing to do.
+pub async fn refresh(tx: &mut Tx, id: &str, now: DateTime<Utc>) -> Result<String, StorageError> {
+    let (state,) = fetch_one!(
+        tx,
+        (String,),
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM step WHERE run_id = $1 AND state IN ('ready', 'leased')) THEN 'open' \
+         WHEN EXISTS (SELECT 1 FROM step WHERE run_id = $1 AND state = 'parked') THEN 'attention' ELSE 'done' END",
+        id
+    );
     execute!(
         tx,
         "UPDATE run SET state = $2, finished_at = $3 WHERE id = $1 AND state <> $2",
         id,
-        state,
+        &state,
         (state == "done").then_some(now)
     );
-    Ok(counts)
+    Ok(state)
 }
 
 /// Runs whose state is not that of their steps any more, all of which have ended: whoever ended the last one stopped before the run was told, or ended
@@ -175,7 +177,7 @@ pub async fn ended(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
         tx,
         (String,),
         "SELECT r.id FROM run r WHERE r.state <> 'done' AND NOT EXISTS (SELECT 1 FROM step s WHERE s.run_id = r.id \
-         AND (s.state IN ('ready', 'leased') OR (s.state = 'parked' AND r.state = 'attention'))) ORDER BY r.id"
+         AND s.state IN ('ready', 'leased', 'parked') AND (s.state <> 'parked' OR r.state = 'attention')) ORDER BY r.id"
     );
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
@@ -245,7 +247,7 @@ pub async fn done_too_early(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
         tx,
         (String,),
         "SELECT r.id FROM run r WHERE r.state = 'done' AND EXISTS (SELECT 1 FROM step s WHERE s.run_id = r.id \
-         AND s.state <> 'done') ORDER BY r.id"
+         AND s.state IN ('ready', 'leased', 'parked')) ORDER BY r.id"
     );
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }

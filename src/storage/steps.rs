@@ -1,4 +1,7 @@
 //! Steps: the one work table. Claimed by compare-and-set ([`super::claims`]), finished only by their own epoch.
+//!
+//! What is not done is asked for as `state IN ('ready', 'leased', 'parked')`, and what may be claimed as
+//! `state IN ('ready', 'leased')`, before anything narrower: SQLite takes a partial index for its own words only.
 
 use std::collections::HashSet;
 
@@ -197,7 +200,7 @@ pub async fn finish_subject(
     execute!(
         tx,
         "UPDATE step SET state = 'done', epoch = epoch + 1, owner = NULL, lease_until = NULL, error = NULL, \
-         finished_at = $3 WHERE organization = $1 AND subject = $2 AND state <> 'done'",
+         finished_at = $3 WHERE organization = $1 AND subject = $2 AND state IN ('ready', 'leased', 'parked')",
         organization,
         subject,
         now
@@ -243,7 +246,7 @@ pub async fn hurry_subject(
     Ok(execute!(
         tx,
         "UPDATE step SET state = 'ready', next_at = $3 WHERE organization = $1 AND subject = $2 \
-         AND state IN ('ready', 'parked') AND (next_at > $3 OR state = 'parked')",
+         AND state IN ('ready', 'leased', 'parked') AND (state = 'parked' OR (state = 'ready' AND next_at > $3))",
         organization,
         subject,
         now
@@ -332,7 +335,9 @@ pub async fn unfinished(tx: &mut Tx, run: &str, kind: &str) -> Result<Vec<Step>,
     Ok(fetch_all!(
         tx,
         Step,
-        select!("WHERE run_id = $1 AND kind = $2 AND state <> 'done' ORDER BY ordinal, id"),
+        select!(
+            "WHERE run_id = $1 AND kind = $2 AND state IN ('ready', 'leased', 'parked') ORDER BY ordinal, id"
+        ),
         run,
         kind
     ))
@@ -386,12 +391,13 @@ pub async fn parked(tx: &mut Tx) -> Result<Vec<Step>, StorageError> {
     Ok(fetch_all!(tx, Step, select!("WHERE state = 'parked' ORDER BY run_id, rank, ordinal, id")))
 }
 
-/// Subjects of steps of a kind that are not done, parked ones too.
+/// Subjects of steps of a kind that no organization has alone and that are not done, parked ones too.
 pub async fn unfinished_subjects(tx: &mut Tx, kind: &str) -> Result<Vec<String>, StorageError> {
     let rows = fetch_all!(
         tx,
         (String,),
-        "SELECT subject FROM step WHERE kind = $1 AND state <> 'done' AND subject IS NOT NULL",
+        "SELECT subject FROM step WHERE kind = $1 AND organization IS NULL AND state <> 'done' \
+         AND subject IS NOT NULL",
         kind
     );
     Ok(rows.into_iter().map(|(subject,)| subject).collect())
@@ -402,7 +408,8 @@ pub async fn ready(tx: &mut Tx, kind: &str, now: DateTime<Utc>) -> Result<u64, S
     let (count,) = fetch_one!(
         tx,
         (i64,),
-        "SELECT CAST(COUNT(*) AS BIGINT) FROM step WHERE kind = $1 AND state = 'ready' AND next_at <= $2",
+        "SELECT CAST(COUNT(*) AS BIGINT) FROM step WHERE kind = $1 \
+         AND state IN ('ready', 'leased') AND state = 'ready' AND next_at <= $2",
         kind,
         now
     );
@@ -414,7 +421,8 @@ pub async fn next_at(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageError>
     let (at,) = fetch_one!(
         tx,
         (Option<DateTime<Utc>>,),
-        "SELECT MIN(next_at) FROM step WHERE state = 'ready' AND REPLACE($1, ',' || kind || ',', '') <> $1",
+        "SELECT MIN(next_at) FROM step WHERE state IN ('ready', 'leased') AND state = 'ready' \
+         AND REPLACE($1, ',' || kind || ',', '') <> $1",
         KNOWN_KINDS
     );
     Ok(at)
@@ -425,7 +433,8 @@ pub async fn waiting_runs(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
     let rows = fetch_all!(
         tx,
         (String,),
-        "SELECT DISTINCT run_id FROM step WHERE state IN ('ready', 'leased') ORDER BY run_id"
+        "SELECT r.id FROM run r WHERE EXISTS (SELECT 1 FROM step s WHERE s.run_id = r.id \
+         AND s.state IN ('ready', 'leased')) ORDER BY r.id"
     );
     Ok(rows.into_iter().map(|(run,)| run).collect())
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, NaiveDate, Utc};
 use macro_rules_attribute::derive;
 
-use super::db::{Record, Statement, fetch_all, insert, record_with};
+use super::db::{Record, Statement, fetch_all, in_range, insert, record_with};
 use super::{StorageError, Tx, by_organization, parsed, to_json};
 use crate::domain::credits::{Credits, CreditsError};
 use crate::domain::cycle::Cycle;
@@ -266,10 +266,13 @@ pub async fn summaries(
     let rows = fetch_all!(
         tx,
         SummaryRow,
-        "SELECT organization, cycle, meter, CAST(SUM(events) AS BIGINT) AS events, \
-         CAST(SUM(credits) AS BIGINT) AS credits FROM usage_rollup \
-         WHERE organization BETWEEN $1 AND $2 AND billed_cycle = $3 \
-         GROUP BY organization, cycle, meter ORDER BY organization, cycle, meter",
+        concat!(
+            "SELECT organization, cycle, meter, CAST(SUM(events) AS BIGINT) AS events, \
+             CAST(SUM(credits) AS BIGINT) AS credits FROM usage_rollup WHERE ",
+            in_range!("organization"),
+            " AND billed_cycle = $3 \
+             GROUP BY organization, cycle, meter ORDER BY organization, cycle, meter"
+        ),
         first,
         last,
         billed_cycle.to_string()

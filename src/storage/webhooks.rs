@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use macro_rules_attribute::derive;
 
 use super::db::{Record, execute, fetch_all, fetch_optional, insert};
-use super::{StorageError, Tx};
+use super::{StorageError, Tx, one_or_all};
 
 /// A webhook to one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Record!)]
@@ -108,6 +108,7 @@ pub async fn mark_sent(
 
 /// Webhooks of one organization or all, oldest first, with where their steps stand.
 pub async fn list(tx: &mut Tx, organization: Option<&str>) -> Result<Vec<Listed>, StorageError> {
+    let (first, last) = one_or_all(organization);
     Ok(fetch_all!(
         tx,
         Listed,
@@ -115,8 +116,9 @@ pub async fn list(tx: &mut Tx, organization: Option<&str>) -> Result<Vec<Listed>
          CASE WHEN s.state = 'parked' THEN 'parked' ELSE w.state END AS state, \
          COALESCE(s.attempts, 0) AS attempts, s.error, w.created_at, w.sent_at FROM webhook w \
          LEFT JOIN step s ON s.organization = w.organization AND s.kind = 'webhook' AND s.subject = w.id \
-         WHERE ($1 = '' OR w.organization = $1) ORDER BY w.created_at, w.organization, w.version, w.id",
-        organization.unwrap_or_default()
+         WHERE w.organization BETWEEN $1 AND $2 ORDER BY w.created_at, w.organization, w.version, w.id",
+        first,
+        last
     ))
 }
 
@@ -133,7 +135,7 @@ pub async fn stranded(tx: &mut Tx) -> Result<Vec<String>, StorageError> {
         (String,),
         "SELECT w.id FROM webhook w WHERE w.state = 'ready' AND NOT EXISTS (SELECT 1 FROM step s \
          WHERE s.kind = 'webhook' AND s.organization = w.organization AND s.subject = w.id \
-         AND s.state <> 'done') ORDER BY w.id"
+         AND s.state IN ('ready', 'leased', 'parked')) ORDER BY w.id"
     );
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }

@@ -17,6 +17,7 @@ mod feeds;
 mod flips;
 mod fuzzed;
 mod golden;
+mod growth;
 mod harness;
 mod history;
 mod http;

@@ -27,7 +27,9 @@ use crate::services::catalogs::History;
 use crate::services::charging::attempts::Next;
 use crate::services::{ServiceError, charging, no_organization};
 use crate::storage::runs::Run;
-use crate::storage::{Tx, audit, cycles, documents, invoices, ledger, organizations, runs, steps};
+use crate::storage::{
+    Tx, audit, cycles, documents, invoices, ledger, one_or_all, organizations, runs, steps,
+};
 
 /// Organizations whose documents are looked at by one step of a rerun.
 const AT_ONCE: i64 = 500;
@@ -184,7 +186,7 @@ async fn again(app: &App, run: &Run, request: &Rerun<'_>) -> Result<(), ServiceE
         request.organizations.iter().map(|id| Some(id.as_str())).collect();
     for organization in if named.is_empty() { &everyone } else { &named } {
         steps::unpark(&mut tx, &run.id, *organization, now).await?;
-        let (first, last) = organization.map_or(("", "~"), |id| (id, id));
+        let (first, last) = one_or_all(*organization);
         attempt_declined(app, &mut tx, run, cycle, (first, last)).await?;
         // Page by page: there may be very many.
         let mut after = String::new();
@@ -257,7 +259,7 @@ pub async fn retry(
     let hurried = steps::hurry(&mut tx, run, organization, now).await?;
     let attempts = match stored.cycle.parse::<Cycle>() {
         Ok(cycle) => {
-            let range = organization.map_or(("", "~"), |id| (id, id));
+            let range = one_or_all(organization);
             attempt_declined(app, &mut tx, &stored, cycle, range).await?
         }
         Err(_) => 0,

@@ -20,7 +20,7 @@ pub use statement::{
 };
 pub(crate) use statement::{
     execute, execute_keyed, fetch, fetch_all, fetch_keyed, fetch_named, fetch_one, fetch_optional,
-    insert,
+    in_range, insert,
 };
 pub use values::{Bind, Column, FromRow, next};
 pub(crate) use values::{Record, record_with};

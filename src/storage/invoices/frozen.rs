@@ -6,7 +6,7 @@ use macro_rules_attribute::derive;
 
 use crate::domain::cycle::Cycle;
 use crate::domain::invoice::{InvoiceDocument, InvoiceHeader, PaymentTerms};
-use crate::storage::db::{Record, fetch_all, fetch_keyed, fetch_optional};
+use crate::storage::db::{Record, fetch_all, fetch_keyed, fetch_optional, in_range};
 use crate::storage::{Key, StorageError, Tx, from_json};
 
 /// The stored texts of an issued invoice.
@@ -46,9 +46,13 @@ pub async fn issued_ids(
     Ok(fetch_all!(
         tx,
         Key,
-        "SELECT organization, id FROM invoice WHERE organization BETWEEN $1 AND $2 AND organization > $3 \
-         AND cycle = $4 AND number IS NOT NULL ORDER BY organization LIMIT $5",
-        first,
+        concat!(
+            "SELECT organization, id FROM invoice WHERE ",
+            in_range!("organization"),
+            " AND organization <> $3 AND cycle = $4 AND number IS NOT NULL ORDER BY organization LIMIT $5"
+        ),
+        // One lower bound: a second is not looked up, it is gone through.
+        first.max(after),
         last,
         after,
         cycle.to_string(),

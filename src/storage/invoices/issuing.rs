@@ -73,8 +73,9 @@ pub async fn released_drafts(
         "SELECT i.organization, i.id, i.draft FROM invoice i JOIN billing_cycle c \
          ON c.organization = i.organization AND c.cycle = i.cycle \
          WHERE i.organization BETWEEN $1 AND $2 AND i.cycle = $3 AND i.status = 'draft' AND c.due_at = $4 \
-         AND NOT EXISTS (SELECT 1 FROM step s WHERE s.run_id = $5 AND ((s.kind = 'close' \
-         AND s.state IN ('ready', 'leased')) OR (s.kind = 'brake' AND s.state <> 'done'))) \
+         AND c.organization BETWEEN $1 AND $2 AND NOT EXISTS (SELECT 1 FROM step s WHERE s.run_id = $5 \
+         AND s.state IN ('ready', 'leased', 'parked') \
+         AND ((s.kind = 'close' AND s.state <> 'parked') OR s.kind = 'brake')) \
          ORDER BY i.organization",
         first,
         last,

@@ -11,8 +11,8 @@ use macro_rules_attribute::derive;
 pub use frozen::{DocumentRow, document, documents_of, issued_ids, payment_terms};
 pub use issuing::{DraftRow, Issued, add_drafts, issue, released_drafts};
 
-use super::db::{Record, execute, execute_keyed, fetch_all, fetch_one, fetch_optional};
-use super::{Key, StorageError, Tx, by_organization, damaged, parsed};
+use super::db::{Record, execute, execute_keyed, fetch_all, fetch_one, fetch_optional, in_range};
+use super::{Key, StorageError, Tx, by_organization, damaged, one_or_all, parsed};
 use crate::domain::cycle::Cycle;
 use crate::domain::ids;
 use crate::domain::invoice::{InvoiceDraft, InvoiceStatus};
@@ -148,14 +148,16 @@ pub async fn list(
     organization: Option<&str>,
     cycle: Option<Cycle>,
 ) -> Result<Vec<Row>, StorageError> {
+    let (first, last) = one_or_all(organization);
     Ok(fetch_all!(
         tx,
         Row,
         select!(
-            "WHERE ($1 = '' OR i.organization = $1) AND ($2 = '' OR i.cycle = $2) \
+            "WHERE i.organization BETWEEN $1 AND $2 AND ($3 = '' OR i.cycle = $3) \
              ORDER BY i.number IS NULL, i.series, i.series_number, i.organization"
         ),
-        organization.unwrap_or_default(),
+        first,
+        last,
         cycle.map(|cycle| cycle.to_string()).unwrap_or_default()
     ))
 }
@@ -207,9 +209,10 @@ pub async fn issued_in_range(
     Ok(fetch_all!(
         tx,
         Row,
-        select!(
-            "WHERE i.organization BETWEEN $1 AND $2 AND i.cycle = $3 AND i.number IS NOT NULL \
-             ORDER BY i.organization"
+        concat!(
+            select!("WHERE "),
+            in_range!("i.organization"),
+            " AND i.cycle = $3 AND i.number IS NOT NULL ORDER BY i.organization"
         ),
         first,
         last,
@@ -227,9 +230,11 @@ pub async fn declined_in_range(
     Ok(fetch_all!(
         tx,
         Row,
-        select!(
-            "WHERE i.organization BETWEEN $1 AND $2 AND i.cycle = $3 AND i.number IS NOT NULL \
-             AND i.payment_status IN ($4, $5) ORDER BY i.organization"
+        concat!(
+            select!("WHERE "),
+            in_range!("i.organization"),
+            " AND i.cycle = $3 AND i.number IS NOT NULL AND i.payment_status IN ($4, $5) \
+             ORDER BY i.organization"
         ),
         first,
         last,

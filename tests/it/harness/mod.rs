@@ -11,6 +11,8 @@ pub mod world;
 
 use std::sync::Arc;
 
+use tokio::runtime::Builder;
+
 pub use rows::{Org, events};
 pub use world::World;
 
@@ -31,7 +33,7 @@ where
     B: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
-    run_in(World::new(engine), body)
+    run_in(Builder::new_multi_thread().worker_threads(2), World::new(engine), body)
 }
 
 /// The same with a home in memory: for many worlds, none of which loses power.
@@ -41,18 +43,26 @@ where
     B: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
-    run_in(World::in_memory(engine), body)
+    run_in(Builder::new_multi_thread().worker_threads(2), World::in_memory(engine), body)
 }
 
-fn run_in<F, B, T>(made: impl Future<Output = World>, body: F) -> T
+/// The same with everything on the thread that asks: what listens there hears this world and no other.
+pub fn run_on_this_thread<F, B, T>(engine: Engine, body: F) -> T
 where
     F: FnOnce(Arc<World>) -> B,
     B: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
+    run_in(&mut Builder::new_current_thread(), World::in_memory(engine), body)
+}
+
+fn run_in<F, B, T>(runtime: &mut Builder, made: impl Future<Output = World>, body: F) -> T
+where
+    F: FnOnce(Arc<World>) -> B,
+    B: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    runtime.enable_all().build().unwrap().block_on(async {
         let world = Arc::new(made.await);
         let scenario = body(world.clone());
         let checked = world.clone();

@@ -122,7 +122,7 @@ impl Transaction {
     ///
     /// # Errors
     /// It is no statement of this schema, or the transaction ended.
-    pub fn prepare(&self, sql: &str) -> Result<Prepared<'_>, StorageError> {
+    pub fn prepare<'a>(&'a self, sql: &'a str) -> Result<Prepared<'a>, StorageError> {
         Prepared::kept(self.connection()?, sql)
     }
 
@@ -130,7 +130,7 @@ impl Transaction {
     ///
     /// # Errors
     /// As [`Self::prepare`].
-    pub fn prepare_once(&self, sql: &str) -> Result<Prepared<'_>, StorageError> {
+    pub fn prepare_once<'a>(&'a self, sql: &'a str) -> Result<Prepared<'a>, StorageError> {
         Prepared::once(self.connection()?, sql)
     }
 

@@ -2,14 +2,18 @@
 
 use std::ops::{Deref, DerefMut};
 
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::{CachedStatement, Connection, StatementStatus};
 
 use crate::storage::StorageError;
 use crate::storage::db::values::{Bind, FromRow};
 
+/// What tells about statements.
+const SQL: &str = "monthend::sql";
+
 /// A prepared statement, to be run once or for many rows.
 pub struct Prepared<'a> {
     statement: Held<'a>,
+    sql: &'a str,
     connection: &'a Connection,
     /// Which value each place of the statement takes, by its number: `$2` may come before `$1`.
     places: Vec<usize>,
@@ -43,16 +47,16 @@ impl DerefMut for Held<'_> {
 
 impl<'a> Prepared<'a> {
     /// Takes a statement from those prepared before, or prepares it and keeps it.
-    pub(super) fn kept(connection: &'a Connection, sql: &str) -> Result<Self, StorageError> {
-        Ok(Self::new(connection, Held::Kept(connection.prepare_cached(sql)?)))
+    pub(super) fn kept(connection: &'a Connection, sql: &'a str) -> Result<Self, StorageError> {
+        Ok(Self::new(connection, sql, Held::Kept(connection.prepare_cached(sql)?)))
     }
 
     /// Prepares a statement that is not kept.
-    pub(super) fn once(connection: &'a Connection, sql: &str) -> Result<Self, StorageError> {
-        Ok(Self::new(connection, Held::Once(connection.prepare(sql)?)))
+    pub(super) fn once(connection: &'a Connection, sql: &'a str) -> Result<Self, StorageError> {
+        Ok(Self::new(connection, sql, Held::Once(connection.prepare(sql)?)))
     }
 
-    fn new(connection: &'a Connection, statement: Held<'a>) -> Self {
+    fn new(connection: &'a Connection, sql: &'a str, statement: Held<'a>) -> Self {
         let count = statement.parameter_count();
         let places = (1..=count)
             .map(|place| {
@@ -60,7 +64,7 @@ impl<'a> Prepared<'a> {
                 number.and_then(|number| number.parse().ok()).unwrap_or(place)
             })
             .collect();
-        Self { statement, connection, places }
+        Self { statement, sql, connection, places }
     }
 
     fn bind(&mut self, values: &[&dyn Bind]) -> Result<(), StorageError> {
@@ -87,6 +91,7 @@ impl<'a> Prepared<'a> {
         let mut rows = self.statement.raw_query();
         while rows.next()?.is_some() {}
         drop(rows);
+        self.tell();
         // Statements that change nothing leave the count of the one before.
         Ok(if self.connection.total_changes() == before { 0 } else { self.connection.changes() })
     }
@@ -119,6 +124,16 @@ impl<'a> Prepared<'a> {
         {
             found.push(R::from_sqlite(row, &columns)?);
         }
+        drop(rows);
+        self.tell();
         Ok(found)
+    }
+
+    /// Tells what the statement cost, in the engine's steps, to whoever asks with `MONTHEND_LOG=monthend::sql=trace`.
+    fn tell(&self) {
+        if tracing::enabled!(target: SQL, tracing::Level::TRACE) {
+            let steps = self.statement.reset_status(StatementStatus::VmStep);
+            tracing::trace!(target: SQL, steps, sql = self.sql);
+        }
     }
 }
