@@ -145,7 +145,15 @@ pub async fn may_change(
 pub async fn figures(tx: &mut Tx, who: Who<'_>) -> Result<Vec<Figures>, StorageError> {
     let rows = match who {
         Who::Range(first, last) => {
-            fetch_all!(tx, Row, figures!("o.id BETWEEN $1 AND $2 ORDER BY o.id"), first, last)
+            fetch_all!(
+                tx,
+                Row,
+                figures!(
+                    "o.id BETWEEN $1 AND $2 AND c.organization BETWEEN $1 AND $2 ORDER BY o.id"
+                ),
+                first,
+                last
+            )
         }
         Who::These(names) => fetch_named!(tx, Row, figures!("o.id"), " ORDER BY o.id", names),
     };

@@ -291,14 +291,16 @@ pub async fn due(
 ) -> Result<Vec<Due>, StorageError> {
     let (cycle, first, last) =
         of.map_or(("", DateTime::UNIX_EPOCH, now), |(cycle, due_at)| (cycle, due_at, due_at));
+    // The place is the lower bound: no organization is called nothing.
     let (instant, organization) =
         after.map_or((first, ""), |(instant, organization)| (*instant, organization.as_str()));
     Ok(fetch_all!(
         tx,
         Due,
-        "SELECT c.organization, c.cycle, c.ends_at, c.due_at, o.zone, EXISTS (SELECT 1 FROM step s \
-         WHERE s.organization = c.organization AND s.kind = 'close' AND s.state IN ('ready', 'leased', 'parked')) \
-         AS alone FROM billing_cycle c JOIN organization o ON o.id = c.organization WHERE c.state = 'open' \
+        // Not `EXISTS`, for which PostgreSQL would read all steps there are.
+        "SELECT c.organization, c.cycle, c.ends_at, c.due_at, o.zone, (SELECT s.id FROM step s \
+         WHERE s.organization = c.organization AND s.kind = 'close' AND s.state IN ('ready', 'leased', 'parked') \
+         LIMIT 1) IS NOT NULL AS alone FROM billing_cycle c JOIN organization o ON o.id = c.organization WHERE c.state = 'open' \
          AND c.due_at <= $1 AND ($2 = '' OR c.cycle = $2) AND (c.due_at, c.organization) > ($3, $4) \
          ORDER BY c.due_at, c.organization LIMIT $5",
         last,
@@ -315,8 +317,8 @@ pub async fn count_due(tx: &mut Tx, now: DateTime<Utc>) -> Result<i64, StorageEr
         tx,
         (i64,),
         "SELECT CAST(COUNT(*) AS BIGINT) FROM billing_cycle c WHERE c.state = 'open' AND c.due_at <= $1 \
-         AND NOT EXISTS (SELECT 1 FROM step s WHERE s.organization = c.organization AND s.kind = 'close' \
-         AND s.state IN ('ready', 'leased', 'parked'))",
+         AND (SELECT s.id FROM step s WHERE s.organization = c.organization AND s.kind = 'close' \
+         AND s.state IN ('ready', 'leased', 'parked') LIMIT 1) IS NULL",
         now
     );
     Ok(count)

@@ -25,7 +25,7 @@ pub async fn daily(
         concat!(
             "SELECT organization, billed_cycle, day, CAST(COALESCE(SUM(credits), 0) AS BIGINT) FROM usage_rollup WHERE ",
             in_range!("organization"),
-            " AND billed_cycle >= $3 GROUP BY organization, billed_cycle, day"
+            " AND organization BETWEEN $1 AND $2 AND billed_cycle >= $3 GROUP BY organization, billed_cycle, day"
         ),
         first,
         last,
@@ -55,18 +55,17 @@ pub async fn by_project(
     }
     let mut statement = Statement::new(
         "SELECT organization, billed_cycle, project, CAST(COALESCE(SUM(credits), 0) AS BIGINT) \
-         FROM usage_rollup WHERE organization BETWEEN ",
+         FROM usage_rollup WHERE organization IN (SELECT id FROM organization WHERE id BETWEEN ",
     );
     statement
         .bind(first)
         .push(" AND ")
         .bind(last)
-        // As `in_range!`.
-        .push(" AND organization IN (SELECT id FROM organization WHERE id BETWEEN ")
+        .push(") AND organization BETWEEN ")
         .bind(first)
         .push(" AND ")
         .bind(last)
-        .push(") AND billed_cycle >= ")
+        .push(" AND billed_cycle >= ")
         .bind(since.to_string())
         .push(" AND project IN (")
         .list(projects)

@@ -156,7 +156,9 @@ pub async fn refresh(tx: &mut Tx, id: &str, now: DateTime<Utc>) -> Result<String
     let (state,) = fetch_one!(
         tx,
         (String,),
-        "SELECT CASE WHEN EXISTS (SELECT 1 FROM step WHERE run_id = $1 AND state IN ('ready', 'leased')) THEN 'open' \
+        // In such words that PostgreSQL does not go through all that may be claimed (as in `steps`).
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM step WHERE run_id = $1 AND state IN ('ready', 'leased', 'parked') \
+         AND state || '' <> 'parked') THEN 'open' \
          WHEN EXISTS (SELECT 1 FROM step WHERE run_id = $1 AND state = 'parked') THEN 'attention' ELSE 'done' END",
         id
     );

@@ -270,7 +270,7 @@ pub async fn summaries(
             "SELECT organization, cycle, meter, CAST(SUM(events) AS BIGINT) AS events, \
              CAST(SUM(credits) AS BIGINT) AS credits FROM usage_rollup WHERE ",
             in_range!("organization"),
-            " AND billed_cycle = $3 \
+            " AND organization BETWEEN $1 AND $2 AND billed_cycle = $3 \
              GROUP BY organization, cycle, meter ORDER BY organization, cycle, meter"
         ),
         first,
@@ -336,10 +336,9 @@ pub async fn by_billed_cycle(
     let rows = fetch_all!(
         tx,
         (String, String, i64),
-        "SELECT u.organization, u.billed_cycle, CAST(SUM(u.credits) AS BIGINT) FROM usage_rollup u \
-         JOIN billing_cycle c ON c.organization = u.organization AND c.state = 'open' \
-         AND u.billed_cycle >= c.cycle WHERE u.organization BETWEEN $1 AND $2 \
-         GROUP BY u.organization, u.billed_cycle",
+        "SELECT u.organization, u.billed_cycle, CAST(SUM(u.credits) AS BIGINT) \
+         FROM billing_cycle c CROSS JOIN usage_rollup u WHERE c.organization BETWEEN $1 AND $2 AND c.state = 'open' \
+         AND u.organization = c.organization AND u.billed_cycle >= c.cycle GROUP BY u.organization, u.billed_cycle",
         first,
         last
     );

@@ -35,6 +35,7 @@ mod paying;
 mod prices;
 mod properties;
 mod readiness;
+mod reads;
 mod real_input;
 mod recharge;
 mod repairs;

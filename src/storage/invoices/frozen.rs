@@ -6,7 +6,7 @@ use macro_rules_attribute::derive;
 
 use crate::domain::cycle::Cycle;
 use crate::domain::invoice::{InvoiceDocument, InvoiceHeader, PaymentTerms};
-use crate::storage::db::{Record, fetch_all, fetch_keyed, fetch_optional, in_range};
+use crate::storage::db::{Record, fetch_all, fetch_keyed, fetch_optional};
 use crate::storage::{Key, StorageError, Tx, from_json};
 
 /// The stored texts of an issued invoice.
@@ -46,11 +46,9 @@ pub async fn issued_ids(
     Ok(fetch_all!(
         tx,
         Key,
-        concat!(
-            "SELECT organization, id FROM invoice WHERE ",
-            in_range!("organization"),
-            " AND organization <> $3 AND cycle = $4 AND number IS NOT NULL ORDER BY organization LIMIT $5"
-        ),
+        "SELECT i.organization, i.id FROM organization o CROSS JOIN invoice i \
+         WHERE o.id BETWEEN $1 AND $2 AND o.id <> $3 AND i.organization = o.id AND i.cycle = $4 \
+         AND i.number IS NOT NULL ORDER BY o.id LIMIT $5",
         // One lower bound: a second is not looked up, it is gone through.
         first.max(after),
         last,

@@ -72,11 +72,11 @@ pub async fn released_drafts(
         DraftRow,
         "SELECT i.organization, i.id, i.draft FROM invoice i JOIN billing_cycle c \
          ON c.organization = i.organization AND c.cycle = i.cycle \
-         WHERE i.organization BETWEEN $1 AND $2 AND i.cycle = $3 AND i.status = 'draft' AND c.due_at = $4 \
-         AND c.organization BETWEEN $1 AND $2 AND NOT EXISTS (SELECT 1 FROM step s WHERE s.run_id = $5 \
+         WHERE c.organization BETWEEN $1 AND $2 AND c.cycle = $3 AND c.due_at = $4 AND i.status = 'draft' \
+         AND NOT EXISTS (SELECT 1 FROM step s WHERE s.run_id = $5 \
          AND s.state IN ('ready', 'leased', 'parked') \
          AND ((s.kind = 'close' AND s.state <> 'parked') OR s.kind = 'brake')) \
-         ORDER BY i.organization",
+         ORDER BY c.organization",
         first,
         last,
         run.cycle.clone(),

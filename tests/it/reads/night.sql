@@ -1,0 +1,71 @@
+-- The night after two years of 2,000 organizations, as far as the planner sees it: tables of rows that nobody reads as
+-- documents. Foreign keys and guards are off while they are filled.
+SET session_replication_role = replica;
+
+INSERT INTO organization (id, name, billing_emails, joined_on, zone, currency, tax_percent, language, payment_method,
+    state, terms_since, created_at, updated_at)
+SELECT 'o' || lpad(n::text, 5, '0'), 'n', '[]', '2024-01-01', 'UTC', 'EUR', '0', 'en', 'pm', 'active', '2024-01-01',
+    '2024-01-01', '2024-01-01' FROM generate_series(0, 1999) n;
+CREATE TEMP TABLE month AS SELECT m, to_char(at, 'YYYY-MM') AS cycle, at, at + interval '1 month' AS due_at
+    FROM generate_series(0, 23) m, LATERAL (SELECT timestamptz '2024-01-01 00:00Z' + m * interval '1 month') t (at);
+CREATE TEMP TABLE each AS SELECT o.id AS organization, month.* FROM organization o, month;
+
+INSERT INTO organization_terms (organization, effective_at, plan) SELECT id, '2024-01-01', 'standard' FROM organization;
+INSERT INTO payment_method (organization, token, provider, state, added_at)
+SELECT id, 'pm', 'sandbox', 'usable', '2024-01-01' FROM organization;
+INSERT INTO billing_cycle (organization, cycle, starts_at, ends_at, due_at, terms, fee_billed, deficit_brought, state,
+    outcome, closed_at)
+SELECT organization, cycle, at, due_at, due_at, repeat('t', 300), TRUE, 0, CASE WHEN m < 23 THEN 'closed' ELSE 'open' END,
+    CASE WHEN m < 23 THEN 'invoiced' END, CASE WHEN m < 23 THEN due_at END FROM each;
+INSERT INTO usage_rollup (organization, billed_cycle, cycle, day, meter, project, member, environment, model, supplier,
+    events, credits)
+SELECT organization, cycle, cycle, (at + d * interval '1 day')::date, 'prompt', '', '', '', '', '', 1, 1
+    FROM each, generate_series(1, 4) d;
+INSERT INTO credit_grant (organization, id, source, cycle, granted, granted_at)
+SELECT organization, 'grt_' || cycle, 'allowance', cycle, 1, at FROM each;
+INSERT INTO credit_balance (organization, grant_id, remaining)
+SELECT organization, 'grt_' || cycle, CASE WHEN m > 21 THEN 1 ELSE 0 END FROM each;
+INSERT INTO alert (organization, id, rule, measure, scope, cycle, arming, kind, threshold, figure, used, allowance,
+    available, currency, recorded_at)
+SELECT organization, 'alr_' || cycle, 'r', 'spend', '', cycle, 0, 'told', 1, 1, 1, 1, 1, 'EUR', at FROM each;
+INSERT INTO run (id, job, cycle, due_at, state, cause, plans, created_at)
+SELECT 'run_' || cycle, 'monthly_close', cycle, due_at, CASE WHEN m < 22 THEN 'done' ELSE 'open' END, 'schedule', 1, due_at
+    FROM month WHERE m < 23;
+
+-- What was issued, charged and mailed: all months but the one that is at work.
+CREATE TEMP VIEW issued AS SELECT * FROM each WHERE m < 22;
+INSERT INTO invoice (organization, id, cycle, status, payment_status, currency, subtotal, tax, total, prepaid,
+    amount_due, draft, series, series_number, number, issued_on, issued_at, header, content_hash)
+SELECT organization, 'inv_' || cycle, cycle, 'settled', 'paid', 'EUR', 1, 0, 1, 0, 1, repeat('d', 600), 'S' || cycle,
+    substr(organization, 2)::int, 'S' || cycle || organization, due_at::date, due_at, 'h', 'c' FROM issued;
+INSERT INTO artifact (organization, invoice_id, kind, path, sha256, length)
+SELECT organization, 'inv_' || cycle, kind, kind || cycle || organization, 'h', 1 FROM issued, unnest(ARRAY['csv', 'pdf']) kind;
+INSERT INTO charge (organization, id, key, subject, subject_id, reference, attempt, currency, amount, payment_method,
+    request_hash, state, decline_hard, lookups, created_at, first_sent_at, settled_at)
+SELECT organization, 'chg_' || cycle, 'k' || cycle || organization, 'invoice', 'inv_' || cycle, 'r', 1, 'EUR', 1, 'pm', 'h',
+    'succeeded', FALSE, 0, due_at, due_at, due_at FROM issued;
+INSERT INTO mail (organization, id, key, kind, subject_id, recipients, recipient, state, created_at)
+SELECT organization, 'mal_' || cycle, 'k' || cycle, 'invoice', 'inv_' || cycle, '[]', 'r', 'sent', due_at FROM issued;
+INSERT INTO step (id, run_id, kind, rank, ordinal, organization, first_organization, last_organization, organizations,
+    subject, state, epoch, attempts, next_at, created_at)
+SELECT kind || cycle || organization, 'run_' || cycle, kind, 80, 1, organization, organization, organization, 1,
+    'chg_' || cycle, 'done', 1, 1, due_at, due_at FROM issued, unnest(ARRAY['charge', 'mail']) kind;
+INSERT INTO dunning (organization, invoice_id, state, began_at, stage, next_at)
+SELECT organization, 'inv_' || cycle, 'paid', due_at, 1, due_at FROM issued WHERE right(organization, 1) = '0';
+ANALYZE;
+
+-- The month at work, which the statistics know nothing of.
+CREATE TEMP VIEW at_work AS SELECT * FROM each WHERE m = 22;
+INSERT INTO invoice (organization, id, cycle, status, payment_status, currency, subtotal, tax, total, prepaid,
+    amount_due, draft)
+SELECT organization, 'inv_' || cycle, cycle, 'draft', 'open', 'EUR', 1, 0, 1, 0, 1, repeat('d', 600) FROM at_work;
+INSERT INTO charge (organization, id, key, subject, subject_id, reference, attempt, currency, amount, payment_method,
+    request_hash, state, decline_hard, lookups, created_at)
+SELECT organization, 'chg_' || cycle, 'k' || cycle || organization, 'invoice', 'inv_' || cycle, 'r', 1, 'EUR', 1, 'pm', 'h',
+    'intended', FALSE, 0, due_at FROM at_work;
+INSERT INTO mail (organization, id, key, kind, subject_id, recipients, recipient, state, created_at)
+SELECT organization, 'mal_' || cycle, 'k' || cycle, 'invoice', 'inv_' || cycle, '[]', 'r', 'ready', due_at FROM at_work;
+INSERT INTO step (id, run_id, kind, rank, ordinal, organization, first_organization, last_organization, organizations,
+    subject, state, epoch, attempts, next_at, created_at)
+SELECT kind || cycle || organization, 'run_' || cycle, kind, 80, 1, organization, organization, organization, 1,
+    'chg_' || cycle, 'ready', 0, 0, due_at, due_at FROM at_work, unnest(ARRAY['charge', 'mail']) kind;
