@@ -17,3 +17,6 @@ CREATE INDEX invoice_not_paid ON invoice (organization, id)
 -- Charges that did not take money, or not yet. This was by state, for all organizations.
 CREATE INDEX charge_not_taken ON charge (organization, payment_method) WHERE state <> 'succeeded';
 DROP INDEX charge_unsettled;
+
+-- Documents of a cycle, of everybody or of one: a rerun makes lost ones again.
+CREATE INDEX document_cycle ON document (cycle, organization);

@@ -10,7 +10,7 @@ use macro_rules_attribute::derive;
 
 use super::db::{
     Record, Statement, execute, execute_keyed, fetch_all, fetch_keyed, fetch_one, fetch_optional,
-    insert,
+    insert, record_with,
 };
 use super::{Key, StorageError, Tx, by_organization, one_or_all, parsed};
 use crate::domain::money::{Currency, Money};
@@ -124,9 +124,14 @@ impl Row {
 /// Columns of a charge.
 macro_rules! select {
     ($condition:literal) => {
+        select!("", $condition)
+    };
+    ($more:literal, $condition:literal) => {
         concat!(
-            "SELECT organization, id, key, subject, subject_id, reference, attempt, currency, amount, ",
-            "payment_method, state, provider_id, decline_code, decline_hard, message, lookups, first_sent_at FROM charge ",
+            "SELECT organization, id, key, subject, subject_id, reference, attempt, currency, amount, payment_method, ",
+            "state, provider_id, decline_code, decline_hard, message, lookups, first_sent_at",
+            $more,
+            " FROM charge ",
             $condition
         )
     };
@@ -195,6 +200,14 @@ pub struct Attempted {
     pub created_at: DateTime<Utc>,
 }
 
+/// The same as it is stored.
+struct AttemptedRow {
+    row: Row,
+    created_at: DateTime<Utc>,
+}
+
+record_with!(AttemptedRow { row: Row, created_at });
+
 /// Charges of one organization or of all, latest first, at most so many.
 pub async fn history(
     tx: &mut Tx,
@@ -204,31 +217,16 @@ pub async fn history(
     let (first, last) = one_or_all(organization);
     let rows = fetch_all!(
         tx,
-        Row,
-        select!("WHERE organization BETWEEN $1 AND $2 ORDER BY id DESC LIMIT $3"),
+        AttemptedRow,
+        select!(", created_at", "WHERE organization BETWEEN $1 AND $2 ORDER BY id DESC LIMIT $3"),
         first,
         last,
         limit
     );
-    let instants: HashMap<(String, String), DateTime<Utc>> = fetch_all!(
-        tx,
-        (String, String, DateTime<Utc>),
-        "SELECT organization, id, created_at FROM charge WHERE organization BETWEEN $1 AND $2 \
-         ORDER BY id DESC LIMIT $3",
-        first,
-        last,
-        limit
-    )
-    .into_iter()
-    .map(|(organization, id, at)| ((organization, id), at))
-    .collect();
-    rows.into_iter()
-        .map(|row| {
-            let key = (row.organization.clone(), row.id.clone());
-            let created_at = instants.get(&key).copied().unwrap_or_default();
-            Ok(Attempted { charge: row.into_domain()?, created_at })
-        })
-        .collect()
+    let attempted = rows.into_iter().map(|AttemptedRow { row, created_at }| {
+        Ok(Attempted { charge: row.into_domain()?, created_at })
+    });
+    attempted.collect()
 }
 
 /// Attempts that did not take money, or are not known to have, by organization and method: what counts

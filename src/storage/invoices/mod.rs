@@ -11,7 +11,7 @@ use macro_rules_attribute::derive;
 pub use frozen::{DocumentRow, document, documents_of, issued_ids, payment_terms};
 pub use issuing::{DraftRow, Issued, add_drafts, issue, released_drafts};
 
-use super::db::{Record, execute, execute_keyed, fetch_all, fetch_one, fetch_optional, in_range};
+use super::db::{Record, execute, execute_keyed, fetch_all, fetch_one, fetch_optional};
 use super::{Key, StorageError, Tx, by_organization, damaged, one_or_all, parsed};
 use crate::domain::cycle::Cycle;
 use crate::domain::ids;
@@ -129,15 +129,33 @@ pub async fn has_drafts(
 /// Columns of an invoice with its documents.
 macro_rules! select {
     ($condition:literal) => {
+        select!("", $condition)
+    };
+    ($before:literal, $condition:literal) => {
         concat!(
             "SELECT i.organization, i.id, i.cycle, i.status, i.payment_status, i.currency, i.subtotal, i.tax, ",
             "i.total, i.prepaid, i.amount_due, i.number, i.issued_on, p.path AS pdf, c.path AS csv, ",
             "(SELECT CAST(COALESCE(SUM(d.total), 0) AS BIGINT) FROM document d WHERE d.kind = 'credit_note' ",
             "AND d.organization = i.organization AND d.subject_id = i.id) AS credited ",
-            "FROM invoice i ",
-            "LEFT JOIN artifact p ON p.organization = i.organization AND p.invoice_id = i.id AND p.kind = 'pdf' ",
+            "FROM ",
+            $before,
+            "invoice i LEFT JOIN artifact p ON p.organization = i.organization AND p.invoice_id = i.id AND p.kind = 'pdf' ",
             "LEFT JOIN artifact c ON c.organization = i.organization AND c.invoice_id = i.id AND c.kind = 'csv' ",
             $condition
+        )
+    };
+}
+
+/// Issued invoices of a cycle of a range of organizations: each is looked up, for the range has those of all cycles.
+macro_rules! issued {
+    ($more:literal) => {
+        concat!(
+            select!(
+                "organization o CROSS JOIN ",
+                "WHERE o.id BETWEEN $1 AND $2 AND i.organization = o.id AND i.cycle = $3 AND i.number IS NOT NULL "
+            ),
+            $more,
+            "ORDER BY o.id"
         )
     };
 }
@@ -206,18 +224,7 @@ pub async fn issued_in_range(
     last: &str,
     cycle: Cycle,
 ) -> Result<Vec<Row>, StorageError> {
-    Ok(fetch_all!(
-        tx,
-        Row,
-        concat!(
-            select!("WHERE "),
-            in_range!("i.organization"),
-            " AND i.cycle = $3 AND i.number IS NOT NULL ORDER BY i.organization"
-        ),
-        first,
-        last,
-        cycle.to_string()
-    ))
+    Ok(fetch_all!(tx, Row, issued!(""), first, last, cycle.to_string()))
 }
 
 /// Those of them whose charge was declined, on the first day of the dunning calendar or later.
@@ -230,12 +237,7 @@ pub async fn declined_in_range(
     Ok(fetch_all!(
         tx,
         Row,
-        concat!(
-            select!("WHERE "),
-            in_range!("i.organization"),
-            " AND i.cycle = $3 AND i.number IS NOT NULL AND i.payment_status IN ($4, $5) \
-             ORDER BY i.organization"
-        ),
+        issued!("AND i.payment_status IN ($4, $5) "),
         first,
         last,
         cycle.to_string(),
