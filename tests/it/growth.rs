@@ -17,7 +17,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::harness::world::{cycle, whole};
-use crate::harness::{Engine, Org, World, events, run_on_this_thread};
+use crate::harness::{Engine, How, Org, World, events, run_as};
 
 /// Runs and steps of the engine, by the statement's text.
 type Costs = BTreeMap<String, Cost>;
@@ -80,15 +80,16 @@ fn without_lists(sql: &str) -> String {
 }
 
 /// Runs a scenario and hears what its statements cost.
-fn hear<B>(scenario: impl FnOnce(Arc<World>, Heard) -> B)
+fn hear<B, T>(scenario: impl FnOnce(Arc<World>, Heard) -> B) -> T
 where
-    B: Future<Output = ()> + Send + 'static,
+    B: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
 {
     let heard = Heard::default();
     let filter = Targets::new().with_target("monthend::sql", Level::TRACE);
     let listener = tracing_subscriber::registry().with(heard.clone().with_filter(filter));
     let _listening = tracing::subscriber::set_default(listener);
-    run_on_this_thread(Engine::Sqlite, |world| scenario(world, heard));
+    run_as(How::OnThisThread, Engine::Sqlite, |world| scenario(world, heard))
 }
 
 /// No statement costs each of so many more than a sixth, and a few steps, above what it did.
@@ -164,12 +165,10 @@ async fn a_day(world: &World, id: &str) {
 #[test]
 fn a_month_costs_each_of_many_as_much_as_each_of_few() {
     let costs = |organizations: u16| {
-        let (tell, told) = std::sync::mpsc::channel();
         hear(|world, heard| async move {
             month(&world, organizations.into(), "500", 1).await;
-            tell.send((heard.take(), organizations.into())).unwrap();
-        });
-        told.recv().unwrap()
+            (heard.take(), organizations.into())
+        })
     };
     is_level(&costs(750), &costs(3_000), 3);
 }

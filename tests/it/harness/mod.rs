@@ -25,6 +25,17 @@ pub enum Engine {
     Postgres,
 }
 
+/// How a world is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// By two threads, with a home on the disk.
+    OnDisk,
+    /// With a home in memory: for many worlds, none of which loses power.
+    InMemory,
+    /// The same with everything on the thread that asks: what listens there hears this world and no other.
+    OnThisThread,
+}
+
 /// Runs a scenario in a fresh world; afterwards every invariant must hold (unless the scenario does
 /// damage on purpose and says so), and the database goes, whatever the scenario's end.
 pub fn run<F, B, T>(engine: Engine, body: F) -> T
@@ -33,37 +44,25 @@ where
     B: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
-    run_in(Builder::new_multi_thread().worker_threads(2), World::new(engine), body)
+    run_as(How::OnDisk, engine, body)
 }
 
-/// The same with a home in memory: for many worlds, none of which loses power.
-pub fn run_in_memory<F, B, T>(engine: Engine, body: F) -> T
+/// The same, otherwise.
+pub fn run_as<F, B, T>(how: How, engine: Engine, body: F) -> T
 where
     F: FnOnce(Arc<World>) -> B,
     B: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
-    run_in(Builder::new_multi_thread().worker_threads(2), World::in_memory(engine), body)
-}
-
-/// The same with everything on the thread that asks: what listens there hears this world and no other.
-pub fn run_on_this_thread<F, B, T>(engine: Engine, body: F) -> T
-where
-    F: FnOnce(Arc<World>) -> B,
-    B: Future<Output = T> + Send + 'static,
-    T: Send + 'static,
-{
-    run_in(&mut Builder::new_current_thread(), World::in_memory(engine), body)
-}
-
-fn run_in<F, B, T>(runtime: &mut Builder, made: impl Future<Output = World>, body: F) -> T
-where
-    F: FnOnce(Arc<World>) -> B,
-    B: Future<Output = T> + Send + 'static,
-    T: Send + 'static,
-{
-    runtime.enable_all().build().unwrap().block_on(async {
-        let world = Arc::new(made.await);
+    let mut runtime = match how {
+        How::OnDisk | How::InMemory => Builder::new_multi_thread(),
+        How::OnThisThread => Builder::new_current_thread(),
+    };
+    runtime.worker_threads(2).enable_all().build().unwrap().block_on(async {
+        let world = Arc::new(match how {
+            How::OnDisk => World::new(engine).await,
+            How::InMemory | How::OnThisThread => World::in_memory(engine).await,
+        });
         let scenario = body(world.clone());
         let checked = world.clone();
         let ended = tokio::spawn(async move {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::harness::{self, Engine, World};
+use crate::harness::{self, Engine, How, World};
 
 /// Histories of one world.
 const PER_WORLD: usize = 100;
@@ -45,8 +45,9 @@ fn histories(engine: Engine, count: usize) {
                 if seed >= last {
                     break;
                 }
-                let told =
-                    harness::run_in_memory(engine, move |world| one_world(world, engine, seed));
+                let told = harness::run_as(How::InMemory, engine, move |world| {
+                    one_world(world, engine, seed)
+                });
                 let mut done = done.lock().unwrap();
                 for (what, times) in told {
                     *done.entry(what).or_default() += times;

@@ -32,40 +32,47 @@ INSERT INTO run (id, job, cycle, due_at, state, cause, plans, created_at)
 SELECT 'run_' || cycle, 'monthly_close', cycle, due_at, CASE WHEN m < 22 THEN 'done' ELSE 'open' END, 'schedule', 1, due_at
     FROM month WHERE m < 23;
 
--- What was issued, charged and mailed: all months but the one that is at work.
-CREATE TEMP VIEW issued AS SELECT * FROM each WHERE m < 22;
+-- Purchases with their receipts, and credit notes, some for each organization and month.
+INSERT INTO purchase (organization, id, credits, currency, net, tax, tax_percent, state, cycle, created_at, paid_at)
+SELECT organization, 'pur_' || cycle || n, 1, 'EUR', 1, 0, '0', 'paid', cycle, at, at FROM each, generate_series(1, 3) n;
+INSERT INTO document (organization, id, kind, subject, subject_id, cycle, series, series_number, number, currency,
+    subtotal, tax, total, issued_on, issued_at, content, content_hash)
+SELECT organization, 'rct_' || cycle || n, 'receipt', 'purchase', 'pur_' || cycle || n, cycle, 'R' || cycle || n,
+    substr(organization, 2)::int + 1, 'R' || cycle || n || organization, 'EUR', 1, 0, 1, at::date, at, repeat('c', 300), 'h'
+    FROM each, generate_series(1, 3) n;
+INSERT INTO credit_correction (organization, document_id, grant_id, cycle, credits, recorded_at)
+SELECT organization, 'crn_' || cycle, 'grt_' || cycle, cycle, 1, at FROM each;
+
+-- Invoices of some months, with what becomes of them: settled long ago, or drafts and steps that wait.
+CREATE FUNCTION pg_temp.invoiced(first int, last int, settled boolean) RETURNS void LANGUAGE sql AS $$
 INSERT INTO invoice (organization, id, cycle, status, payment_status, currency, subtotal, tax, total, prepaid,
     amount_due, draft, series, series_number, number, issued_on, issued_at, header, content_hash)
-SELECT organization, 'inv_' || cycle, cycle, 'settled', 'paid', 'EUR', 1, 0, 1, 0, 1, repeat('d', 600), 'S' || cycle,
-    substr(organization, 2)::int, 'S' || cycle || organization, due_at::date, due_at, 'h', 'c' FROM issued;
-INSERT INTO artifact (organization, invoice_id, kind, path, sha256, length)
-SELECT organization, 'inv_' || cycle, kind, kind || cycle || organization, 'h', 1 FROM issued, unnest(ARRAY['csv', 'pdf']) kind;
+SELECT organization, 'inv_' || cycle, cycle, CASE WHEN settled THEN 'settled' ELSE 'draft' END,
+    CASE WHEN settled THEN 'paid' ELSE 'open' END, 'EUR', 1, 0, 1, 0, 1, repeat('d', 600),
+    CASE WHEN settled THEN 'S' || cycle END, CASE WHEN settled THEN substr(organization, 2)::int END,
+    CASE WHEN settled THEN 'S' || cycle || organization END, CASE WHEN settled THEN due_at::date END,
+    CASE WHEN settled THEN due_at END, CASE WHEN settled THEN 'h' END, CASE WHEN settled THEN 'c' END
+    FROM each WHERE m BETWEEN first AND last;
 INSERT INTO charge (organization, id, key, subject, subject_id, reference, attempt, currency, amount, payment_method,
     request_hash, state, decline_hard, lookups, created_at, first_sent_at, settled_at)
 SELECT organization, 'chg_' || cycle, 'k' || cycle || organization, 'invoice', 'inv_' || cycle, 'r', 1, 'EUR', 1, 'pm', 'h',
-    'succeeded', FALSE, 0, due_at, due_at, due_at FROM issued;
+    CASE WHEN settled THEN 'succeeded' ELSE 'intended' END, FALSE, 0, due_at, CASE WHEN settled THEN due_at END,
+    CASE WHEN settled THEN due_at END FROM each WHERE m BETWEEN first AND last;
 INSERT INTO mail (organization, id, key, kind, subject_id, recipients, recipient, state, created_at)
-SELECT organization, 'mal_' || cycle, 'k' || cycle, 'invoice', 'inv_' || cycle, '[]', 'r', 'sent', due_at FROM issued;
+SELECT organization, 'mal_' || cycle, 'k' || cycle, 'invoice', 'inv_' || cycle, '[]', 'r',
+    CASE WHEN settled THEN 'sent' ELSE 'ready' END, due_at FROM each WHERE m BETWEEN first AND last;
 INSERT INTO step (id, run_id, kind, rank, ordinal, organization, first_organization, last_organization, organizations,
     subject, state, epoch, attempts, next_at, created_at)
 SELECT kind || cycle || organization, 'run_' || cycle, kind, 80, 1, organization, organization, organization, 1,
-    'chg_' || cycle, 'done', 1, 1, due_at, due_at FROM issued, unnest(ARRAY['charge', 'mail']) kind;
+    'chg_' || cycle, CASE WHEN settled THEN 'done' ELSE 'ready' END, 1, 1, due_at, due_at
+    FROM each, unnest(ARRAY['charge', 'mail']) kind WHERE m BETWEEN first AND last;
+$$;
+SELECT pg_temp.invoiced(0, 21, TRUE);
+INSERT INTO artifact (organization, invoice_id, kind, path, sha256, length)
+SELECT organization, id, kind, kind || cycle || organization, 'h', 1 FROM invoice, unnest(ARRAY['csv', 'pdf']) kind;
 INSERT INTO dunning (organization, invoice_id, state, began_at, stage, next_at)
-SELECT organization, 'inv_' || cycle, 'paid', due_at, 1, due_at FROM issued WHERE right(organization, 1) = '0';
+SELECT organization, id, 'paid', issued_at, 1, issued_at FROM invoice WHERE right(organization, 1) = '0';
 ANALYZE;
 
 -- The month at work, which the statistics know nothing of.
-CREATE TEMP VIEW at_work AS SELECT * FROM each WHERE m = 22;
-INSERT INTO invoice (organization, id, cycle, status, payment_status, currency, subtotal, tax, total, prepaid,
-    amount_due, draft)
-SELECT organization, 'inv_' || cycle, cycle, 'draft', 'open', 'EUR', 1, 0, 1, 0, 1, repeat('d', 600) FROM at_work;
-INSERT INTO charge (organization, id, key, subject, subject_id, reference, attempt, currency, amount, payment_method,
-    request_hash, state, decline_hard, lookups, created_at)
-SELECT organization, 'chg_' || cycle, 'k' || cycle || organization, 'invoice', 'inv_' || cycle, 'r', 1, 'EUR', 1, 'pm', 'h',
-    'intended', FALSE, 0, due_at FROM at_work;
-INSERT INTO mail (organization, id, key, kind, subject_id, recipients, recipient, state, created_at)
-SELECT organization, 'mal_' || cycle, 'k' || cycle, 'invoice', 'inv_' || cycle, '[]', 'r', 'ready', due_at FROM at_work;
-INSERT INTO step (id, run_id, kind, rank, ordinal, organization, first_organization, last_organization, organizations,
-    subject, state, epoch, attempts, next_at, created_at)
-SELECT kind || cycle || organization, 'run_' || cycle, kind, 80, 1, organization, organization, organization, 1,
-    'chg_' || cycle, 'ready', 0, 0, due_at, due_at FROM at_work, unnest(ARRAY['charge', 'mail']) kind;
+SELECT pg_temp.invoiced(22, 22, FALSE);
