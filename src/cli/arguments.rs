@@ -370,7 +370,7 @@ pub(crate) enum RefundCommand {
         /// The credit note's number
         number: String,
         /// The bank's reference
-        #[arg(long)]
+        #[arg(long, value_parser = bank_reference)]
         reference: String,
         /// Why, for the audit trail
         #[arg(long, value_parser = reason)]
@@ -408,12 +408,18 @@ pub(crate) enum PaymentCommand {
         #[arg(long, value_name = "DATE")]
         on: Option<NaiveDate>,
         /// The bank's reference
-        #[arg(long)]
+        #[arg(long, value_parser = bank_reference)]
         reference: String,
         /// Why, for the audit trail
         #[arg(long, value_parser = reason)]
         reason: String,
     },
+}
+
+/// A bank's reference: what finance finds the transfer by.
+pub(crate) fn bank_reference(given: &str) -> Result<String, String> {
+    let clean = text::clipped(given, MAX_REASON_CHARS);
+    if clean.is_empty() { Err("the bank's reference is needed".to_owned()) } else { Ok(clean) }
 }
 
 /// A reason that says something: words, not white space alone (F90).

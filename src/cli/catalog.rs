@@ -32,7 +32,10 @@ pub(super) async fn run(app: &App, command: CatalogCommand, output: &Output) -> 
             let (file, text) = read(app)?;
             let version = catalogs::apply(app, &file, &text).await?;
             output.result(&json!({"version": version}), || {
-                format!("Version {version} is effective: cycles that open from now on take it.")
+                format!(
+                    "Version {version} is effective: plans and packages for cycles that open from now on, rates for \
+                     all use from their effective_on that is imported from now on."
+                )
             });
         }
         CatalogCommand::ImportPrices { file, effective_on } => {

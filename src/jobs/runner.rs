@@ -104,6 +104,7 @@ impl Runner {
         // However long the queue of charges and mails is, what becomes due meanwhile is planned in time.
         let beat = Duration::seconds(self.app.config.runner.heartbeat_s.into());
         for _ in 0..MAX_ROUNDS {
+            self.refuse_far_clock().await?;
             let groups = plan::due(&self.app, &question).await?;
             held = groups.iter().filter_map(held_of).collect();
             let planned = self.plan_oldest(&groups, "schedule").await?;
@@ -324,8 +325,16 @@ impl Runner {
         self.end_claim(tx, now, claimed).await
     }
 
+    /// A clock that is far from the server's plans nothing and does nothing: what it planned would be everybody's.
+    ///
+    /// # Errors
+    /// See [`ClockCheck::refuse_far_clock`].
+    pub(super) async fn refuse_far_clock(&self) -> Result<(), ServiceError> {
+        self.clocks.refuse_far_clock(&self.app).await
+    }
+
     async fn begin_claim(&self) -> Result<(DateTime<Utc>, Tx), ServiceError> {
-        self.clocks.refuse_far_clock(&self.app).await?;
+        self.refuse_far_clock().await?;
         let now = self.app.clock.now();
         Ok((now, self.app.db.write().await?))
     }

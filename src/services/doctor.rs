@@ -8,7 +8,7 @@ use super::clocks::ClockCheck;
 use crate::app::{App, Options};
 use crate::config::Mode;
 use crate::jobs::plan::{self, CLOCK_SLACK, Question};
-use crate::storage::{Db, StorageError, Tx, cycles, meta, rights, settings, steps};
+use crate::storage::{Db, StorageError, Tx, cycles, meta, quarantine, rights, settings, steps};
 
 /// From here on the write-ahead log of an embedded database is a trouble (F29).
 const LARGEST_LOG_MIB: u64 = 1_024;
@@ -56,6 +56,7 @@ pub async fn examine(options: Options) -> Vec<Finding> {
     note("due", due(&app).await);
     note("held", held(&app).await);
     note("parked", parked(&app).await);
+    note("set aside", set_aside(&app).await);
     app.db.close().await;
     findings
 }
@@ -247,6 +248,17 @@ async fn parked(app: &App) -> Result<String> {
         first.unwrap_or_default(),
         parked.first().map_or("", |step| step.run_id.as_str())
     )
+}
+
+/// Usage nobody is billed for is told, not called a trouble: a row may be set aside for good reason, and for ever.
+async fn set_aside(app: &App) -> Result<String> {
+    let mut tx = app.db.read().await?;
+    Ok(match quarantine::count_open(&mut tx).await? {
+        0 => "no row of usage is set aside".to_owned(),
+        rows => format!(
+            "{rows} rows of usage are set aside and not billed; `usage quarantine list` says why"
+        ),
+    })
 }
 
 /// Does the database answer?

@@ -67,6 +67,14 @@ pub async fn day(app: &App, tx: &mut Tx, due: &Dunning) -> Result<Consequences, 
         dunning::advance(tx, &row, row.stage, later).await?;
         return Ok(Consequences::default());
     }
+    let own = calendar.due_at(row.began_at, stage).filter(|own| *own > now);
+    if let Some(own) = own
+        && !matches!(next, Next::Attempt(_))
+    {
+        // Brought forward by a new method, with which nothing can be tried: its day is still ahead.
+        dunning::advance(tx, &row, row.stage, own).await?;
+        return Ok(Consequences::default());
+    }
     if last_day && !matches!(next, Next::Attempt(_)) {
         let by_transfer = by_transfer(tx, &invoice).await? || !app.gateway.collects();
         return end_of_calendar(app, tx, &row, &invoice, by_transfer).await;
@@ -162,7 +170,7 @@ fn pause_on(app: &App, organization: &Organization, row: &Dunning) -> Option<Nai
     calendar.pause.then(|| given_up.with_timezone(&organization.zone).date_naive())
 }
 
-/// The day of the next automatic attempt: none where no saved method could be charged.
+/// The day of the next automatic attempt: none where no saved method could be charged, or none is to be.
 ///
 /// # Errors
 /// The database fails.
@@ -176,6 +184,10 @@ pub async fn next_attempt_on(
     let Some(row) = dunning::get(tx, id, invoice).await? else { return Ok(None) };
     let stage = usize::try_from(row.stage).unwrap_or(usize::MAX);
     if row.state != "open" || app.calendar().gives_up_at(stage) {
+        return Ok(None);
+    }
+    let Some(stored) = invoices::get(tx, id, invoice).await? else { return Ok(None) };
+    if by_transfer(tx, &stored).await? {
         return Ok(None);
     }
     let attempts = crate::storage::charges::of_subject(tx, id, invoice).await?;

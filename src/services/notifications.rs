@@ -27,7 +27,9 @@ pub async fn hear(app: &App, event: &ProviderEvent) -> Result<(), ServiceError> 
             let mut tx = app.db.write().await?;
             let refund = refunds::by_key(&mut tx, key).await?;
             let contradicts = refund.as_ref().is_some_and(|refund| {
-                refund.state == "succeeded" && event.kind.ends_with(".failed")
+                // Closed by hand as never made: any word of it is news.
+                let closed = refund.state == "failed" && refund.provider_id.is_none();
+                closed || (refund.state == "succeeded" && event.kind.ends_with(".failed"))
             });
             let about = refund.map(|refund| (refund.organization, refund.id));
             look(app, tx, event, about, contradicts).await

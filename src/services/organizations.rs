@@ -63,6 +63,9 @@ async fn import_batch(
 ) -> Result<(), ServiceError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
+    // Every column is written back: what others change meanwhile, such as a saved card, waits or is read.
+    let ids: Vec<String> = batch.iter().map(|(_, organization)| organization.id.clone()).collect();
+    ledger::lock_these(&mut tx, &ids).await?;
     let history = History::load(&mut tx).await?;
     let known = known(&mut tx, batch).await?;
     let (mut created, mut updated, mut rejected) = (Vec::new(), 0, Vec::new());

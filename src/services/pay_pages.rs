@@ -128,6 +128,9 @@ pub async fn shown(app: &App, organization: &str, invoice: &str) -> Result<Shown
 const PAID: &str = "This invoice is paid. Thank you.";
 const UNDER_WAY: &str = "A payment of this invoice is under way. Please look again in a while.";
 
+const ENDED: &str =
+    "The last attempt to pay this invoice has ended. Please open the link once more.";
+
 /// Where a customer who wants to pay an invoice is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
@@ -187,9 +190,14 @@ pub async fn call_off(app: &App, charge: &Charge) -> Result<(), ServiceError> {
             charge.request.reference
         )));
     };
+    record(app, charge, &outcome).await
+}
+
+/// Records how an attempt ended, and what follows.
+async fn record(app: &App, charge: &Charge, outcome: &ChargeOutcome) -> Result<(), ServiceError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    let follows = charging::settle(app, &mut tx, charge, &outcome).await?;
+    let follows = charging::settle(app, &mut tx, charge, outcome).await?;
     let run = daily_run(&mut tx, names::PURCHASES, now).await?;
     steps::add(&mut tx, &follow_up(&follows, &run, 0, now), now).await?;
     tx.commit().await?;
@@ -252,6 +260,19 @@ async fn page(app: &App, charge: &Charge) -> Result<Destination, ServiceError> {
     let mut tx = app.db.read().await?;
     let payer = methods::payer(&mut tx, &charge.request.organization).await?;
     drop(tx);
+    // As before every attempt: a restored copy knows nothing of what was paid under this key since.
+    match app.gateway.lookup(&charge.request).await.map_err(|error| provider(&error))? {
+        None | Some(ChargeOutcome::NeedsAction { .. }) => {}
+        Some(outcome) => {
+            let text = match outcome {
+                ChargeOutcome::Succeeded { .. } => PAID,
+                ChargeOutcome::Declined { .. } => ENDED,
+                _ => UNDER_WAY,
+            };
+            record(app, charge, &outcome).await?;
+            return Ok(Destination::Text(text));
+        }
+    }
     let back = back(app);
     let page = app
         .gateway

@@ -27,10 +27,13 @@ pub async fn intend(
 ) -> Result<Consequences, ServiceError> {
     let now = app.clock.now();
     let earlier = refunds::of_document(tx, organization, document_id).await?.len().to_string();
-    let parts = [app.deployment.as_str(), organization, document_id, &earlier];
+    let (subject, place) = place_of(tx, organization, document_id).await?;
+    // The key names what is given back of what, not when: entered again after an older copy was restored, the
+    // provider knows it.
+    let parts = [app.deployment.as_str(), organization, &subject, &place, &earlier];
     let refund = Refund {
         organization: organization.to_owned(),
-        id: ids::derived("ref", now, &parts[1..]),
+        id: ids::derived("ref", now, &[organization, document_id, &earlier]),
         document_id: document_id.to_owned(),
         charge_id: charge.map(|charge| charge.id.clone()),
         key: ids::key("monthend-refund", &parts),
@@ -50,6 +53,25 @@ pub async fn intend(
         follows.refunds.push((organization.to_owned(), refund.id));
     }
     Ok(follows)
+}
+
+/// What a credit note corrects, and its place among the credit notes of the same.
+async fn place_of(
+    tx: &mut Tx,
+    organization: &str,
+    document_id: &str,
+) -> Result<(String, String), ServiceError> {
+    let document = documents::get(tx, organization, document_id).await?.ok_or_else(|| {
+        ServiceError::Refused(format!(
+            "credit note {document_id} is not stored; run `monthend verify`"
+        ))
+    })?;
+    let mut notes = documents::of_subject(tx, organization, &document.subject_id).await?;
+    notes.retain(|row| row.kind == document.kind);
+    // Those of one instant in the order of their numbers.
+    notes.sort_by_key(|note| (note.issued_at, note.series_number));
+    let place = notes.iter().position(|row| row.id == document_id).unwrap_or_default();
+    Ok((document.subject_id, place.to_string()))
 }
 
 /// What is sent to the provider for a refund.

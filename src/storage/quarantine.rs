@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use macro_rules_attribute::derive;
 
-use super::db::{Record, execute, fetch_all, insert};
+use super::db::{Record, execute, fetch_all, fetch_one, insert};
 use super::{StorageError, Tx};
 use crate::domain::ids;
 
@@ -69,6 +69,13 @@ pub async fn add(tx: &mut Tx, rows: &[Rejected], now: DateTime<Utc>) -> Result<(
         ]
     );
     Ok(())
+}
+
+/// How many rows are set aside.
+pub async fn count_open(tx: &mut Tx) -> Result<i64, StorageError> {
+    let sql = "SELECT CAST(COUNT(*) AS BIGINT) FROM usage_quarantine WHERE state = 'open'";
+    let (rows,) = fetch_one!(tx, (i64,), sql);
+    Ok(rows)
 }
 
 /// Rows that are set aside, oldest first.

@@ -90,14 +90,15 @@ pub async fn begin_plan(tx: &mut Tx, run: &Run, plans: i64) -> Result<bool, Stor
     Ok(touched == 1)
 }
 
-/// Opens a run again for work that joins it, whoever else does the same.
-pub async fn reopen(tx: &mut Tx, id: &str) -> Result<(), StorageError> {
-    execute!(
+/// Opens a run again for work that joins it, whoever else does the same. False: it is not there any more, because it
+/// held nothing.
+pub async fn reopen(tx: &mut Tx, id: &str) -> Result<bool, StorageError> {
+    let touched = execute!(
         tx,
         "UPDATE run SET plans = plans + 1, state = 'open', finished_at = NULL WHERE id = $1",
         id
     );
-    Ok(())
+    Ok(touched == 1)
 }
 
 /// Keeps a run to oneself for the rest of the transaction. Whoever locks organizations as well locks them first.
@@ -153,6 +154,10 @@ pub async fn counts(tx: &mut Tx, id: &str) -> Result<Counts, StorageError> {
 /// Sets the state that a run's steps give: `open`, `attention` or `done`, and gives it. Not by counting them: each
 /// worker asks whenever it finds nothing to do.
 pub async fn refresh(tx: &mut Tx, id: &str, now: DateTime<Utc>) -> Result<String, StorageError> {
+    // Steps that somebody adds meanwhile come with a lock of their own: their run is not done.
+    if matches!(tx, Tx::Postgres(_)) {
+        lock(tx, id).await?;
+    }
     let (state,) = fetch_one!(
         tx,
         (String,),

@@ -73,6 +73,21 @@ impl Cluster {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// The schema and the rows of a database, as `pg_dump` writes them, but for the rows of some tables.
+    pub fn dump(&self, database: &str, without: &[&str]) -> Result<String> {
+        let mut command = Command::new(self.bin.join("pg_dump"));
+        command.args(without.iter().map(|table| format!("--exclude-table-data={table}")));
+        command.args(["--no-comments", "-d"]).arg(self.address(database));
+        let output = command.stdin(Stdio::null()).output().context("pg_dump")?;
+        ensure!(
+            output.status.success(),
+            "pg_dump: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        // Tables without keys are compared by their lines, whatever their order.
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Makes a database anew, empty or as a copy of another that nobody is connected to.
     pub fn create(&self, database: &str, template: Option<&str>) -> Result<()> {
         self.drop_database(database)?;

@@ -1,7 +1,7 @@
 //! Crash tests: they drive the unmodified program from outside, kill it, and look at what is left.
 //!
-//! `cargo test --test crash -- points` enumerates crash points, `-- server` stops the database server
-//! under the program, `-- kills` kills `serve` at random. Nothing of the library is linked in: what these
+//! `cargo test --test crash -- points` enumerates crash points, `-- upgrade` those of bringing an old database to this
+//! schema, `-- server` stops the database server under the program, `-- kills` kills `serve` at random. Nothing of the library is linked in: what these
 //! tests know of monthend is its command line, its files, and what arrives at the provider and the mail server.
 
 #![expect(clippy::print_stdout, reason = "a table and a line of JSON are what this program is for")]
@@ -20,6 +20,7 @@ mod options;
 mod points;
 mod provider;
 mod sink;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,7 @@ fn run() -> Result<bool> {
     match Options::parse().command {
         Command::Points(options) => points::run(&options),
         Command::Server(options) => points::server::run(&options),
+        Command::Upgrade(options) => upgrade::run(&options),
         Command::Kills(options) => kills::run(&options),
     }
 }

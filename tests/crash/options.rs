@@ -24,6 +24,8 @@ pub struct Options {
 pub enum Command {
     /// Kill the program, or fail its disk, at every write-class system call of a monthly cycle
     Points(PointsOptions),
+    /// Kill the program, or fail its disk, at every write-class system call of the upgrade of an old database
+    Upgrade(UpgradeOptions),
     /// Stop the PostgreSQL server (`pg_ctl stop -m immediate`) under the program at random moments
     Server(ServerOptions),
     /// Kill and stop `serve` at random moments under load
@@ -118,6 +120,38 @@ pub struct PointsOptions {
     /// Print the system call of each point
     #[arg(long)]
     pub calls: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct UpgradeOptions {
+    #[command(flatten)]
+    pub common: Common,
+    /// Where the facts are kept
+    #[arg(long, value_enum, default_value = "sqlite")]
+    pub engine: Engine,
+    /// What happens at a point; may be given several times [default: kill, eio, enospc; kill on a server]
+    #[arg(long = "fault", value_enum, value_name = "FAULT")]
+    faults: Vec<Fault>,
+    /// Every N-th point
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: u64,
+    /// The first point
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub offset: u64,
+    /// No point after this one
+    #[arg(long)]
+    pub last: Option<u64>,
+}
+
+impl UpgradeOptions {
+    /// What happens at a point.
+    pub fn faults(&self) -> &[Fault] {
+        match (self.faults.as_slice(), self.engine) {
+            ([], Engine::Sqlite) => &[Fault::Kill, Fault::Eio, Fault::Enospc],
+            ([], Engine::Postgres) => &[Fault::Kill],
+            (faults, _) => faults,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -434,3 +434,42 @@ both_engines!(what_is_not_settled_is_refused, |world| {
     assert_eq!(world.count("document").await, 0);
     assert_eq!(credited(&world, &number, Some("1.00")).await, "CN-2026-000001");
 });
+
+// F71: entered again after an older copy was restored, a credit note refunded once more.
+both_engines!(a_credit_note_entered_again_after_a_restore_refunds_once, |world| {
+    let number = billed(&world, "ok").await;
+    world.keep_a_copy().await;
+    credited(&world, &number, Some("9.00")).await;
+    let given = given_back(&world);
+    assert_eq!(given.len(), 1);
+    world.restore_the_copy().await;
+    world.pass(6 * 3_600);
+    credited(&world, &number, Some("9.00")).await;
+    assert_eq!(given_back(&world), given);
+    // Another one of the same invoice is another refund.
+    credited(&world, &number, Some("9.00")).await;
+    assert_eq!(given_back(&world).len(), 2);
+});
+
+// A worker sent the refund while finance's command asked the provider: the transfer would have been a second one.
+both_engines!(a_refund_that_moved_on_is_not_recorded_as_a_transfer, |world| {
+    let number = billed(&world, "ok").await;
+    let provider = Flaky::new(world.home(), Line::Down);
+    world.collect_by(provider.clone()).await;
+    let (issued, _) = credit(&world, &number, Some("9.00"), None).await.unwrap();
+    provider.set(Line::Works);
+    let (app, sent) = (world.app(), world.clone());
+    provider.when_asked(Box::new(move || {
+        let world = sent.clone();
+        Box::pin(async move {
+            let sql = "UPDATE refund SET state = 'sent', first_sent_at = created_at WHERE state = 'intended'";
+            assert_eq!(world.execute(sql).await.unwrap(), 1);
+        })
+    }));
+    let refused = requests::record_refund(&app, &issued, "bank 1", "sent").await.unwrap_err();
+    assert!(refused.to_string().contains("moved on"), "{refused}");
+    assert_eq!(refunds(&world).await.len(), 1);
+    world.pass(3_600);
+    world.clean_tick().await;
+    assert_eq!(given_back(&world).len(), 1);
+});

@@ -332,3 +332,34 @@ both_engines!(a_declined_invoice_of_an_older_database_begins_its_calendar, |worl
     until(&world, 27, &mut log).await;
     assert_eq!(stands(&world, "acme", 0).await, words("uncollectible", "past_due"));
 });
+
+// A card saved before the due date of a transfer sent a reminder of an "unpaid" invoice, with a day of a charge that never comes.
+both_engines!(a_card_saved_early_reminds_nobody_of_a_transfer, |world| {
+    joined(&world, &[("acme", "")]).await;
+    let mut log = Log::default();
+    until(&world, 2, &mut log).await;
+    methods::add(&world.app(), "acme", "pm_sandbox_ok", true, "saved").await.unwrap();
+    until(&world, 15, &mut log).await;
+    assert_eq!(stands(&world, "acme", 0).await, words("issued", "due"));
+    assert_eq!(world.notices("acme").await.len(), 0);
+    until(&world, 27, &mut log).await;
+    assert_eq!(world.notices("acme").await, ["payment_reminder"; 3]);
+    assert_eq!(world.journal().len(), 0);
+    let mails = std::fs::read_dir(world.home().join("outbox")).unwrap();
+    for mail in mails.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()) {
+        assert!(!mail.contains("collect it again"), "{mail}");
+    }
+});
+
+// The same card saved once more in the last week gave the invoice up at once.
+both_engines!(a_card_saved_again_gives_nothing_up_early, |world| {
+    joined(&world, &[("acme", "declined")]).await;
+    let mut log = Log::default();
+    until(&world, 15, &mut log).await;
+    methods::add(&world.app(), "acme", "pm_sandbox_declined", true, "topped up").await.unwrap();
+    until(&world, 20, &mut log).await;
+    assert_eq!(stands(&world, "acme", 0).await, words("issued", "past_due"));
+    assert!(!is_paused(&world, "acme").await);
+    until(&world, 23, &mut log).await;
+    assert_eq!(stands(&world, "acme", 0).await, words("uncollectible", "past_due"));
+});

@@ -123,3 +123,20 @@ both_engines!(what_is_no_usage_file_is_parked, |world| {
     }
     assert_eq!(world.count(imports).await, steps);
 });
+
+// Yesterday's file had a bad row and stays with its list; today's of the same name was never read.
+both_engines!(a_file_in_the_place_of_a_rejected_one_is_read, |world| {
+    acme(&world).await;
+    drop_file(&world, "day.csv", &events(&[("1", "nobody", "2026-01-09T09:00:00Z", "3")]));
+    assert!(!world.tick(None).await.unwrap().is_clean());
+    world.pass(3_600);
+    assert!(world.clean_tick().await.runs.is_empty(), "the old file is read once");
+    let list = world.home().join("inbox/day.csv.rejected.csv");
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    std::fs::File::options().write(true).open(&list).unwrap().set_modified(long_ago).unwrap();
+    drop_file(&world, "day.csv", &events(&[("2", "acme", "2026-01-09T09:00:00Z", "3")]));
+    world.pass(3_600);
+    world.clean_tick().await;
+    assert_eq!(world.balance("acme").await.available, whole(997));
+    assert_eq!(names(&world, "inbox/done"), ["day.csv"]);
+});

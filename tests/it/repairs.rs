@@ -99,3 +99,23 @@ both_engines!(a_mended_contract_leaves_the_month_before_alone, |world| {
     assert!(world.retry(&run, Some("acme")).await.is_clean());
     assert_eq!(world.invoices("acme").await.len(), 2);
 });
+
+// `run retry` of one zone's run charged the declined customers of another's.
+both_engines!(a_retry_tries_the_declined_of_its_own_run, |world| {
+    world.set_clock("2026-01-01T09:00:00Z");
+    let far = Org::new("far", "standard", "2026-01-01").with("zone", "Asia/Tokyo").pays("declined");
+    world.organizations(&[Org::new("near", "standard", "2026-01-01").pays("ok"), far]).await;
+    world.set_clock("2026-02-01T02:00:00Z");
+    world.clean_tick().await;
+    let runs = world
+        .table("SELECT id FROM run WHERE job = 'monthly_close' ORDER BY due_at")
+        .await
+        .concat();
+    let attempts = world.journal().len();
+    assert_eq!((runs.len(), attempts), (2, 2));
+    let none = monthend::jobs::requests::retry(&world.app(), &runs[1], None, "asked to").await;
+    assert!(none.unwrap_err().to_string().contains("nothing to retry"));
+    assert_eq!(world.journal().len(), attempts);
+    world.retry(&runs[0], None).await;
+    assert_eq!(world.journal().len(), attempts + 1);
+});

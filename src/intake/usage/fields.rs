@@ -155,6 +155,8 @@ pub(super) fn checked_dimension(name: &str) -> Result<(), String> {
         Err(format!("{} has another meaning and cannot be a dimension", shown(name)))
     } else if is_dimension(name) {
         Ok(())
+    } else if name.contains([';', '\t']) {
+        Err(format!("{} is not a dimension: columns are separated by commas", shown(name)))
     } else {
         Err(format!(
             "{} is not a dimension: 1 to 63 characters of a-z, 0-9, '_', a letter first",

@@ -3,6 +3,7 @@
 mod closes;
 mod ranges;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use chrono::{DateTime, Duration, Utc};
@@ -191,12 +192,22 @@ fn inbox_files(inbox: &Path) -> Vec<String> {
         .filter(|name| {
             let rejected = super::steps::import_usage::REJECTED;
             let temporary = [".part", ".tmp", rejected].iter().any(|end| name.ends_with(end));
-            let set_aside = inbox.join(format!("{name}{rejected}")).exists();
-            !name.starts_with('.') && !temporary && !set_aside
+            let set_aside =
+                || is_set_aside(&inbox.join(name), &inbox.join(format!("{name}{rejected}")));
+            !name.starts_with('.') && !temporary && !set_aside()
         })
         .collect();
     names.sort();
     names
+}
+
+/// Is a list of rejected rows of this file? One that came after the list, under the same name, is another file.
+fn is_set_aside(file: &Path, rejected: &Path) -> bool {
+    let (Ok(file), Ok(rejected)) = (file.metadata(), rejected.metadata()) else {
+        return rejected.exists();
+    };
+    let came = (file.ctime(), file.ctime_nsec());
+    came <= (rejected.mtime(), rejected.mtime_nsec())
 }
 
 /// Turns a due group into a run with its steps. None: another planner was faster.
@@ -287,7 +298,11 @@ async fn get_or_create(
 /// The run that on-demand work of a job joins: one per day (UTC).
 pub async fn daily_run(tx: &mut Tx, job: &str, now: DateTime<Utc>) -> Result<String, ServiceError> {
     let midnight = now.date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
-    let run = get_or_create(tx, (job, "", midnight), "on demand", now).await?;
-    runs::reopen(tx, &run.id).await?;
-    Ok(run.id)
+    // A watch that found nothing may remove its run in between.
+    loop {
+        let run = get_or_create(tx, (job, "", midnight), "on demand", now).await?;
+        if runs::reopen(tx, &run.id).await? {
+            return Ok(run.id);
+        }
+    }
 }

@@ -67,6 +67,11 @@ pub async fn rerun(app: &Arc<App>, request: &Rerun<'_>) -> Result<Report, Servic
             request.job
         ))),
         (_, None) => {
+            let mut tx = app.db.read().await?;
+            for id in request.organizations {
+                organizations::get(&mut tx, id).await?.ok_or_else(|| no_organization(id))?;
+            }
+            drop(tx);
             write_audit(app, request, "what is due").await?;
             rerun_due(app, &runner, request).await
         }
@@ -94,6 +99,7 @@ async fn rerun_due(
 ) -> Result<Report, ServiceError> {
     let mut touched = std::collections::BTreeSet::new();
     let mut held = Vec::new();
+    runner.refuse_far_clock().await?;
     for group in plan::due(app, &question(request, None)).await? {
         if group.job != request.job {
             continue;
@@ -121,6 +127,7 @@ async fn rerun_cycle(
     write_audit(app, request, &cycle.to_string()).await?;
     let label = cycle.to_string();
     let (mut touched, mut held) = (std::collections::BTreeSet::new(), Vec::new());
+    runner.refuse_far_clock().await?;
     // Confirmed by the person who asks: any number of missed cycles, but only this one is closed.
     for group in plan::due(app, &question(request, Some(u32::MAX))).await? {
         if group.cycle == label && group.job == request.job {
@@ -214,7 +221,7 @@ async fn again(app: &App, run: &Run, request: &Rerun<'_>) -> Result<(), ServiceE
     Ok(())
 }
 
-/// New attempts for declined invoices of a range.
+/// New attempts for declined invoices of a run: those of a range whose cycle became due with it.
 async fn attempt_declined(
     app: &App,
     tx: &mut Tx,
@@ -224,7 +231,7 @@ async fn attempt_declined(
 ) -> Result<usize, ServiceError> {
     let now = app.clock.now();
     let mut next = Vec::new();
-    for row in invoices::declined_in_range(tx, first, last, cycle).await? {
+    for row in invoices::declined_in_range(tx, (first, last), cycle, run.due_at).await? {
         if let Next::Attempt(charge) = charging::next_attempt(app, tx, &row).await? {
             let id = Some(row.organization.as_str());
             let ordinal = run.plans * ORDINALS_PER_PLAN;

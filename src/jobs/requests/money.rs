@@ -112,17 +112,29 @@ pub async fn record_refund(
     reference: &str,
     reason: &str,
 ) -> Result<Report, ServiceError> {
+    identity::allow_money(app).await?;
     let stuck = never_made(app, number).await?;
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
     if let Some(refund) = stuck {
+        // As of a charge that is closed by hand: a worker may have sent it while the provider was asked.
+        steps::finish_subject(&mut tx, &refund.organization, &refund.id, now).await?;
+        ledger::lock(&mut tx, &refund.organization, &refund.organization).await?;
+        let stored = refund_rows::get(&mut tx, &refund.organization, &refund.id).await?;
+        let moved = |stored: &Refund| {
+            (&stored.state, stored.first_sent_at) != (&refund.state, refund.first_sent_at)
+        };
+        if stored.as_ref().is_none_or(moved) {
+            return Err(ServiceError::Refused(format!(
+                "the refund of credit note {number} moved on while the provider was asked; look again"
+            )));
+        }
         let outcome = RefundOutcome::Failed {
             provider_id: None,
             message: "the provider knows no such refund; closed by hand".to_owned(),
         };
         // Its successor is the transfer that is recorded below, in the same transaction.
         let _ = refunds::settle(app, &mut tx, &refund, &outcome).await?;
-        steps::finish_subject(&mut tx, &refund.organization, &refund.id, now).await?;
     }
     let follows = refunds::record_transfer(app, &mut tx, number, reference, reason).await?;
     finish(app, tx, &follows).await
@@ -188,7 +200,9 @@ pub async fn void_charge(
     }
     let outcome = end_for_good(app, &charge, number, reason).await?;
     let mut tx = app.db.write().await?;
-    // A worker may have sent it while the provider was asked: what was looked at must still be what is there.
+    // A worker may have sent it while the provider was asked: what was looked at must still be what is there. Whoever
+    // sends holds the step, so it is taken first: later ones are fenced out, and what earlier ones wrote is seen.
+    steps::finish_subject(&mut tx, &organization, &charge.id, now).await?;
     ledger::lock(&mut tx, &organization, &organization).await?;
     let still = charges::get(&mut tx, &organization, &charge.id).await?.is_some_and(|stored| {
         (stored.state, stored.first_sent_at) == (charge.state, charge.first_sent_at)
@@ -199,7 +213,6 @@ pub async fn void_charge(
         )));
     }
     let follows = charging::settle(app, &mut tx, &charge, &outcome).await?;
-    steps::finish_subject(&mut tx, &organization, &charge.id, now).await?;
     let command = format!("payment void {number}, attempt {}: {}", charge.attempt, outcome.state());
     audit::append(&mut tx, now, &app.actor, &command, reason).await?;
     finish(app, tx, &follows).await

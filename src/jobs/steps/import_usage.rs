@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::StepError;
@@ -21,10 +22,10 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let path = app.inbox().join(name);
     let mut set_aside = 0;
     match File::open(&path) {
-        Ok(file) => match usage::import(app, name, BufReader::new(file)).await {
+        Ok(file) => match usage::import(app, name, reader_of(&file)?).await {
             Ok(imported) => {
                 set_aside = imported.quarantined.len();
-                put_away(&path, &imported)?;
+                put_away(&path, &file, &imported)?;
             }
             Err(ServiceError::Input(reason)) => {
                 // Not a usage file at all: say so beside it, and leave it.
@@ -44,7 +45,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
         steps::finish(&mut tx, step, now).await?;
     } else {
         let remark =
-            format!("{set_aside} rows of {name} were set aside; {name}{REJECTED} says why");
+            format!("{set_aside} rows of {name} were set aside; `usage quarantine list` says why");
         steps::finish_with_remark(&mut tx, step, now, &remark).await?;
     }
     tx.commit().await?;
@@ -61,7 +62,22 @@ fn rejected_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn put_away(path: &Path, imported: &Imported) -> Result<(), StepError> {
+/// Reads a file that stays open: as long as it is, no other has its place in the file system.
+fn reader_of(file: &File) -> Result<BufReader<File>, StepError> {
+    Ok(BufReader::new(file.try_clone().map_err(|error| retry(&error))?))
+}
+
+/// Is the file at a path still the one that was read? Its producer may have put the next one of that name there.
+fn is_still(path: &Path, read: &File) -> std::io::Result<bool> {
+    let read = read.metadata()?;
+    match std::fs::symlink_metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (read.dev(), read.ino())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn put_away(path: &Path, read: &File, imported: &Imported) -> Result<(), StepError> {
     tracing::info!(
         accepted = imported.accepted,
         duplicates = imported.duplicates,
@@ -69,6 +85,14 @@ fn put_away(path: &Path, imported: &Imported) -> Result<(), StepError> {
         "imported {}",
         path.display()
     );
+    let failed = |error: std::io::Error| retry(&format!("{}: {error}", path.display()));
+    if !is_still(path, read).map_err(failed)? {
+        tracing::warn!(
+            "{} was replaced while it was imported; what is there now is read next",
+            path.display()
+        );
+        return Ok(());
+    }
     if !imported.quarantined.is_empty() {
         let rows: Vec<_> = imported
             .quarantined
@@ -79,7 +103,6 @@ fn put_away(path: &Path, imported: &Imported) -> Result<(), StepError> {
             .map_err(|error| retry(&error));
     }
     let done = path.parent().unwrap_or(Path::new(".")).join("done");
-    let failed = |error: std::io::Error| retry(&format!("{}: {error}", path.display()));
     std::fs::create_dir_all(&done).map_err(failed)?;
     let mut target = done.join(path.file_name().unwrap_or_default());
     // A second file of the same name does not overwrite the first.
@@ -109,5 +132,26 @@ fn inert(text: &str) -> String {
         format!("'{text}")
     } else {
         text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The next file of the same name was put away unread.
+    #[test]
+    fn a_file_that_was_replaced_meanwhile_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("day.csv");
+        write_durably(&path, b"first").unwrap();
+        let read = File::open(&path).unwrap();
+        assert!(is_still(&path, &read).unwrap());
+        write_durably(&path, b"second").unwrap();
+        put_away(&path, &read, &Imported::default()).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second");
+        put_away(&path, &File::open(&path).unwrap(), &Imported::default()).unwrap();
+        assert_eq!(std::fs::read(home.path().join("done/day.csv")).unwrap(), b"second");
+        assert!(!is_still(&path, &read).unwrap());
     }
 }

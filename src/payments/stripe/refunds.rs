@@ -93,14 +93,12 @@ fn checked(request: &RefundRequest) -> Result<i64, GatewayError> {
     amounts::sent(amount)
 }
 
-/// Refusals that are the end of this refund: the money cannot go back this way, whoever asks again.
+/// Refusals that are the end of this refund: the money cannot go back this way, whoever asks again, and is still owed. Not
+/// those of a payment that was given back in the dashboard, or that the bank takes back in a dispute
+/// (`charge_already_refunded`, `charge_disputed`): whether it is owed once more is for a person to say.
 fn refused(refusal: &answers::Refusal) -> Option<RefundOutcome> {
     let code = refusal.code.as_deref().unwrap_or_default();
     let message = match code {
-        "charge_already_refunded" => "The payment was already given back as a whole.",
-        "charge_disputed" | "refund_disputed_payment" => {
-            "The bank already takes the payment back: a dispute is open."
-        }
         "" | "amount_too_large" if refusal.param.as_deref() == Some("amount") => {
             "It is more than is left of the payment; look at its other refunds in the dashboard."
         }

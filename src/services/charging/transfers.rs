@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 
 use super::invoice::{Received, paid, receive};
 use crate::app::App;
+use crate::domain::cycle::Cycle;
 use crate::domain::ids;
 use crate::domain::invoice::InvoiceStatus;
 use crate::domain::money::Money;
@@ -53,6 +54,14 @@ pub async fn record_transfer(
     let row = invoices::by_number(tx, number).await?.unwrap_or(found);
     if row.status()? == InvoiceStatus::Settled {
         return Err(ServiceError::Refused(format!("invoice {number} is settled already")));
+    }
+    let cycle: Cycle =
+        row.cycle.parse().map_err(|error| ServiceError::Refused(format!("{error}")))?;
+    if transfer.received_on < cycle.first_day() {
+        return Err(ServiceError::Refused(format!(
+            "{} lies before the cycle {cycle} that invoice {number} is about; look at the date",
+            transfer.received_on
+        )));
     }
     let live = charges::of_subject(tx, &id, &row.id).await?;
     if let Some(charge) = live.iter().find(|charge| charge.state.is_live()) {

@@ -48,6 +48,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that read at the same time on SQLite, or do anything on PostgreSQL.
 const CONNECTIONS: u32 = 8;
 
+/// Facts are read after the lock they stand under, as they are then: a server or role whose default is another level
+/// would show them as they were when the transaction began.
+const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
 /// A reader locks no row: it may think longer between two statements than a writer.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
     SET LOCAL idle_in_transaction_session_timeout = '10min'";
@@ -99,7 +103,7 @@ impl Db {
     pub async fn write(&self) -> Result<Tx, StorageError> {
         Ok(match self {
             Self::Sqlite(file) => Tx::Sqlite(file.write().await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin_with(BEGIN_WRITE).await?),
         })
     }
 

@@ -227,22 +227,27 @@ pub async fn issued_in_range(
     Ok(fetch_all!(tx, Row, issued!(""), first, last, cycle.to_string()))
 }
 
-/// Those of them whose charge was declined, on the first day of the dunning calendar or later.
+/// Those of them whose cycle became due at an instant, and whose charge was declined, on the first day of the dunning
+/// calendar or later.
 pub async fn declined_in_range(
     tx: &mut Tx,
-    first: &str,
-    last: &str,
+    (first, last): (&str, &str),
     cycle: Cycle,
+    due_at: DateTime<Utc>,
 ) -> Result<Vec<Row>, StorageError> {
     Ok(fetch_all!(
         tx,
         Row,
-        issued!("AND i.payment_status IN ($4, $5) "),
+        issued!(
+            "AND i.payment_status IN ($4, $5) AND EXISTS (SELECT 1 FROM billing_cycle c \
+             WHERE c.organization = i.organization AND c.cycle = i.cycle AND c.due_at = $6) "
+        ),
         first,
         last,
         cycle.to_string(),
         payment_status::DECLINED,
-        payment_status::PAST_DUE
+        payment_status::PAST_DUE,
+        due_at
     ))
 }
 

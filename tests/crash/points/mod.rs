@@ -5,7 +5,7 @@ mod cycle;
 mod end;
 mod report;
 pub mod server;
-mod tracer;
+pub mod tracer;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

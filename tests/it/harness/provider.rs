@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -31,6 +32,9 @@ pub enum Line {
     RefusesRefunds,
 }
 
+/// What happens elsewhere while the provider is asked.
+pub type Meanwhile = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
 /// The sandbox behind a line.
 pub struct Flaky {
     sandbox: Sandbox,
@@ -38,6 +42,7 @@ pub struct Flaky {
     sent: Mutex<Vec<String>>,
     refunds: Mutex<Vec<String>>,
     asked: AtomicUsize,
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
 
 impl Flaky {
@@ -50,12 +55,18 @@ impl Flaky {
             sent: Mutex::default(),
             refunds: Mutex::default(),
             asked: AtomicUsize::default(),
+            meanwhile: Mutex::default(),
         })
     }
 
     /// The line changes.
     pub fn set(&self, line: Line) {
         *self.line.lock().unwrap() = line;
+    }
+
+    /// What happens while it is next asked about a refund.
+    pub fn when_asked(&self, meanwhile: Meanwhile) {
+        *self.meanwhile.lock().unwrap() = Some(meanwhile);
     }
 
     /// How many charges were sent, whatever became of them.
@@ -154,6 +165,10 @@ impl PaymentGateway for Flaky {
         request: &RefundRequest,
     ) -> Result<Option<RefundOutcome>, GatewayError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile().await;
+        }
         let sent = self.refunds.lock().unwrap().contains(&request.key);
         match self.line() {
             Line::Works | Line::Pending | Line::RefusesRefunds => {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
-use monthend::storage::settings;
+use monthend::storage::{Tx, settings};
 
 use crate::harness::{Engine, Org, both_engines, run};
 
@@ -26,6 +26,29 @@ both_engines!(the_settings_that_keep_facts_are_asked, |world| {
         }
     }
 });
+
+// A role whose transactions show what was when they began closed months without the use that had just arrived.
+#[test]
+fn writers_see_what_was_committed_before_their_locks() {
+    run(Engine::Postgres, |world| async move {
+        let name = world.table("SELECT CAST(current_database() AS TEXT)").await.concat().concat();
+        for level in ["repeatable read", "serializable"] {
+            let set =
+                format!("ALTER DATABASE {name} SET default_transaction_isolation = '{level}'");
+            world.execute(&set).await.unwrap();
+            world.restart(&[]).await;
+            let Tx::Postgres(mut tx) = world.app().db.write().await.unwrap() else {
+                unreachable!()
+            };
+            let (seen,): (String,) =
+                sqlx::query_as("SELECT current_setting('transaction_isolation')")
+                    .fetch_one(&mut *tx)
+                    .await
+                    .unwrap();
+            assert_eq!(seen, "read committed");
+        }
+    });
+}
 
 // F18: a server that answers before it has written is refused before anything is planned.
 #[test]

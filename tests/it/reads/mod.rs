@@ -124,7 +124,7 @@ fn a_group_reads_its_own_rows() {
             invoices::issued_ids(tx, (FIRST, LAST), past, "", i64::MAX),
             invoices::issued_ids(tx, ("", "~"), past, FIRST, GROUP),
             invoices::issued_in_range(tx, FIRST, LAST, past),
-            invoices::declined_in_range(tx, FIRST, LAST, past),
+            invoices::declined_in_range(tx, (FIRST, LAST), past, at("2026-02-01T02:00:00Z")),
             invoices::documents_of(tx, &keys("inv_2025-10")),
             artifacts::in_range(tx, FIRST, LAST, past),
             documents::of_cycle(tx, FIRST, LAST, past),
