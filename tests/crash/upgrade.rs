@@ -127,7 +127,8 @@ impl Old<'_> {
                     pool.close().await;
                     anyhow::Ok(())
                 })?;
-                cluster.sql("old", &rows().join(";")).map(drop)
+                // Not all in one argument of a command.
+                rows().chunks(50).try_for_each(|some| cluster.sql("old", &some.join(";")).map(drop))
             }
         }
     }

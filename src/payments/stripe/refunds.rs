@@ -93,12 +93,14 @@ fn checked(request: &RefundRequest) -> Result<i64, GatewayError> {
     amounts::sent(amount)
 }
 
-/// Refusals that are the end of this refund: the money cannot go back this way, whoever asks again, and is still owed. Not
-/// those of a payment that was given back in the dashboard, or that the bank takes back in a dispute
-/// (`charge_already_refunded`, `charge_disputed`): whether it is owed once more is for a person to say.
+/// Refusals that are the end of this refund: the money cannot go back this way, whoever asks again. Not those of a payment
+/// that the bank takes back in a dispute (`charge_disputed`): whether it is owed is open, and for a person to say.
 fn refused(refusal: &answers::Refusal) -> Option<RefundOutcome> {
     let code = refusal.code.as_deref().unwrap_or_default();
     let message = match code {
+        "charge_already_refunded" => {
+            "The payment was already given back as a whole: look at the dashboard before you transfer anything."
+        }
         "" | "amount_too_large" if refusal.param.as_deref() == Some("amount") => {
             "It is more than is left of the payment; look at its other refunds in the dashboard."
         }
