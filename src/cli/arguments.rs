@@ -418,12 +418,15 @@ pub(crate) enum PaymentCommand {
 
 /// A bank's reference: what finance finds the transfer by.
 pub(crate) fn bank_reference(given: &str) -> Result<String, String> {
-    let clean = text::clipped(given, MAX_REASON_CHARS);
-    if clean.is_empty() { Err("the bank's reference is needed".to_owned()) } else { Ok(clean) }
+    words(given, "the bank's reference is needed")
 }
 
 /// A reason that says something: words, not white space alone (F90).
 pub(crate) fn reason(given: &str) -> Result<String, String> {
+    words(given, "a reason is needed, in words")
+}
+
+fn words(given: &str, missing: &str) -> Result<String, String> {
     let clean = text::clipped(given, MAX_REASON_CHARS);
-    if clean.is_empty() { Err("a reason is needed, in words".to_owned()) } else { Ok(clean) }
+    if clean.is_empty() { Err(missing.to_owned()) } else { Ok(clean) }
 }

@@ -33,8 +33,8 @@ pub(super) async fn run(app: &App, command: CatalogCommand, output: &Output) -> 
             let version = catalogs::apply(app, &file, &text).await?;
             output.result(&json!({"version": version}), || {
                 format!(
-                    "Version {version} is effective: plans and packages for cycles that open from now on, rates for \
-                     all use from their effective_on that is imported from now on."
+                    "Version {version} is effective: plans and packages for cycles that open from now on; rates, each \
+                     from its effective_on, for all use that is imported from now on."
                 )
             });
         }

@@ -19,18 +19,19 @@ const SHOWN: usize = 20;
 pub(super) async fn run(app: &App, command: UsageCommand, output: &Output) -> Result<Outcome> {
     match command {
         UsageCommand::Import { files } => {
-            let (mut total, mut read) = (Imported::default(), 0);
+            let (mut total, mut imported_files) = (Imported::default(), 0);
             for file in files {
                 let imported = match import(app, &file, output).await {
                     Ok(imported) => imported,
-                    // What was imported before is told before the file that could not be.
-                    Err(error) if read > 0 => {
-                        print(&total, output);
+                    Err(error) => {
+                        // What came of the files before it is told first.
+                        if imported_files > 0 {
+                            print(&total, output);
+                        }
                         return Err(error);
                     }
-                    Err(error) => return Err(error),
                 };
-                read += 1;
+                imported_files += 1;
                 total.accepted += imported.accepted;
                 total.duplicates += imported.duplicates;
                 total.credits = total.credits.plus(imported.credits)?;

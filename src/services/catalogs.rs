@@ -1,6 +1,6 @@
 //! The catalog over time: versions, suppliers' rates, and what holds at an instant.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -43,7 +43,7 @@ impl History {
         let mut versions = Vec::new();
         for row in catalog::versions(tx).await? {
             let name = format!("version {}", row.version);
-            let catalog = parsed(&name, &row)?;
+            let catalog = stored(&name, &row)?;
             versions.push(Version { number: row.version, effective_at: row.effective_at, catalog });
         }
         if versions.is_empty() {
@@ -65,7 +65,7 @@ impl History {
     }
 }
 
-fn parsed(name: &str, row: &VersionRow) -> Result<Arc<Catalog>, ServiceError> {
+fn stored(name: &str, row: &VersionRow) -> Result<Arc<Catalog>, ServiceError> {
     let mut known = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(catalog) = known.get(&row.content_hash) {
         return Ok(catalog.clone());
@@ -113,8 +113,18 @@ pub async fn apply(app: &App, file: &str, text: &str) -> Result<i64, ServiceErro
     if let Some(latest) = latest.as_ref().filter(|latest| latest.content_hash == hash) {
         return Ok(latest.version);
     }
-    let version = latest.map_or(1, |latest| latest.version + 1);
+    let version = latest.as_ref().map_or(1, |latest| latest.version + 1);
     refuse_if_left_without_terms(&mut tx, &parsed, version).await?;
+    if let Some(latest) = latest {
+        let before = stored(&format!("version {}", latest.version), &latest)?;
+        for meter in changed_in_place(&before, &parsed) {
+            tracing::warn!(
+                "a rate of {meter} has another price and the same effective_on: use of earlier days that is imported \
+                 from now on has the new price too; to keep theirs, leave the old row and add one with a later \
+                 effective_on"
+            );
+        }
+    }
     let row =
         VersionRow { version, effective_at: now, content: text.to_owned(), content_hash: hash };
     catalog::add_version(&mut tx, &row, now).await?;
@@ -123,6 +133,18 @@ pub async fn apply(app: &App, file: &str, text: &str) -> Result<i64, ServiceErro
     tx.commit().await?;
     tracing::info!(version, "catalog version {version} is effective from now on");
     Ok(version)
+}
+
+/// Meters with a rate whose price is another from the same day on.
+fn changed_in_place(before: &Catalog, after: &Catalog) -> BTreeSet<String> {
+    let same = |a: &Rate, b: &Rate| {
+        (&a.meter, &a.dimensions, &a.model, a.effective_on)
+            == (&b.meter, &b.dimensions, &b.model, b.effective_on)
+    };
+    let is_changed = |rate: &&Rate| {
+        before.rates.iter().any(|old| same(old, rate) && old.unit_price != rate.unit_price)
+    };
+    after.rates.iter().filter(is_changed).map(|rate| rate.meter.clone()).collect()
 }
 
 async fn refuse_if_left_without_terms(

@@ -84,7 +84,6 @@ impl Cluster {
             "pg_dump: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
-        // Tables without keys are compared by their lines, whatever their order.
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 

@@ -1,8 +1,9 @@
 //! Crash tests: they drive the unmodified program from outside, kill it, and look at what is left.
 //!
 //! `cargo test --test crash -- points` enumerates crash points, `-- upgrade` those of bringing an old database to this
-//! schema, `-- server` stops the database server under the program, `-- kills` kills `serve` at random. Nothing of the library is linked in: what these
-//! tests know of monthend is its command line, its files, and what arrives at the provider and the mail server.
+//! schema, `-- server` stops the database server under the program, `-- kills` kills `serve` at random. Nothing of
+//! the library is linked in: what these tests know of monthend is its command line, its files, and what arrives at
+//! the provider and the mail server.
 
 #![expect(clippy::print_stdout, reason = "a table and a line of JSON are what this program is for")]
 #![expect(clippy::disallowed_methods, reason = "nothing here must survive a power cut")]

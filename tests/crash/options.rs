@@ -80,6 +80,20 @@ pub enum Fault {
     Reset,
 }
 
+/// Which points are walked.
+#[derive(Debug, Clone, Args)]
+pub struct Which {
+    /// Every N-th point
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: u64,
+    /// The first point
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub offset: u64,
+    /// No point after this one
+    #[arg(long)]
+    pub last: Option<u64>,
+}
+
 #[derive(Debug, Clone, Args)]
 pub struct PointsOptions {
     #[command(flatten)]
@@ -93,15 +107,8 @@ pub struct PointsOptions {
     /// What happens at a point; may be given several times [default: kill, eio, enospc]
     #[arg(long = "fault", value_enum, value_name = "FAULT")]
     pub faults: Vec<Fault>,
-    /// Every N-th point
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    pub every: u64,
-    /// The first point
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    pub offset: u64,
-    /// No point after this one
-    #[arg(long)]
-    pub last: Option<u64>,
+    #[command(flatten)]
+    pub which: Which,
     /// After each point the plain restarts are killed, too, so many times in a row
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub relapses: u64,
@@ -132,15 +139,8 @@ pub struct UpgradeOptions {
     /// What happens at a point; may be given several times [default: kill, eio, enospc; kill on a server]
     #[arg(long = "fault", value_enum, value_name = "FAULT")]
     faults: Vec<Fault>,
-    /// Every N-th point
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    pub every: u64,
-    /// The first point
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    pub offset: u64,
-    /// No point after this one
-    #[arg(long)]
-    pub last: Option<u64>,
+    #[command(flatten)]
+    pub which: Which,
 }
 
 impl UpgradeOptions {

@@ -55,6 +55,7 @@ pub struct Rerun<'a> {
 pub async fn rerun(app: &Arc<App>, request: &Rerun<'_>) -> Result<Report, ServiceError> {
     let job = app.job(request.job).map_err(|error| ServiceError::NotFound(format!("{error:#}")))?;
     let runner = Runner::new(app.clone(), CancellationToken::new())?;
+    runner.refuse_far_clock().await?;
     match (&job.due, request.cycle) {
         (Due::CycleEnd, Some(cycle)) => rerun_cycle(app, &runner, request, cycle).await,
         (_, Some(_)) => Err(ServiceError::Refused(format!(
@@ -99,7 +100,6 @@ async fn rerun_due(
 ) -> Result<Report, ServiceError> {
     let mut touched = std::collections::BTreeSet::new();
     let mut held = Vec::new();
-    runner.refuse_far_clock().await?;
     for group in plan::due(app, &question(request, None)).await? {
         if group.job != request.job {
             continue;
@@ -127,7 +127,6 @@ async fn rerun_cycle(
     write_audit(app, request, &cycle.to_string()).await?;
     let label = cycle.to_string();
     let (mut touched, mut held) = (std::collections::BTreeSet::new(), Vec::new());
-    runner.refuse_far_clock().await?;
     // Confirmed by the person who asks: any number of missed cycles, but only this one is closed.
     for group in plan::due(app, &question(request, Some(u32::MAX))).await? {
         if group.cycle == label && group.job == request.job {

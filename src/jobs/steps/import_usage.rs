@@ -29,8 +29,10 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
             }
             Err(ServiceError::Input(reason)) => {
                 // Not a usage file at all: say so beside it, and leave it.
-                let text = rejected_csv(&[(String::new(), reason.clone(), String::new())])?;
-                write_durably(&rejected_path(&path), &text).map_err(|error| retry(&error))?;
+                if is_still(&path, &file)? {
+                    let text = rejected_csv(&[(String::new(), reason.clone(), String::new())])?;
+                    write_durably(&rejected_path(&path), &text).map_err(|error| retry(&error))?;
+                }
                 return Err(StepError::Park(reason));
             }
             Err(error) => return Err(error.into()),
@@ -68,13 +70,21 @@ fn reader_of(file: &File) -> Result<BufReader<File>, StepError> {
 }
 
 /// Is the file at a path still the one that was read? Its producer may have put the next one of that name there.
-fn is_still(path: &Path, read: &File) -> std::io::Result<bool> {
-    let read = read.metadata()?;
-    match std::fs::symlink_metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (read.dev(), read.ino())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+fn is_still(path: &Path, read: &File) -> Result<bool, StepError> {
+    let failed = |error: std::io::Error| retry(&format!("{}: {error}", path.display()));
+    let read = read.metadata().map_err(failed)?;
+    let is_same = match std::fs::symlink_metadata(path) {
+        Ok(there) => (there.dev(), there.ino()) == (read.dev(), read.ino()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(failed(error)),
+    };
+    if !is_same {
+        tracing::warn!(
+            "{} was replaced while it was imported; what is there now is read next",
+            path.display()
+        );
     }
+    Ok(is_same)
 }
 
 fn put_away(path: &Path, read: &File, imported: &Imported) -> Result<(), StepError> {
@@ -85,12 +95,7 @@ fn put_away(path: &Path, read: &File, imported: &Imported) -> Result<(), StepErr
         "imported {}",
         path.display()
     );
-    let failed = |error: std::io::Error| retry(&format!("{}: {error}", path.display()));
-    if !is_still(path, read).map_err(failed)? {
-        tracing::warn!(
-            "{} was replaced while it was imported; what is there now is read next",
-            path.display()
-        );
+    if !is_still(path, read)? {
         return Ok(());
     }
     if !imported.quarantined.is_empty() {
@@ -103,6 +108,7 @@ fn put_away(path: &Path, read: &File, imported: &Imported) -> Result<(), StepErr
             .map_err(|error| retry(&error));
     }
     let done = path.parent().unwrap_or(Path::new(".")).join("done");
+    let failed = |error: std::io::Error| retry(&format!("{}: {error}", path.display()));
     std::fs::create_dir_all(&done).map_err(failed)?;
     let mut target = done.join(path.file_name().unwrap_or_default());
     // A second file of the same name does not overwrite the first.

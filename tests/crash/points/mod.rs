@@ -115,7 +115,8 @@ impl Walk<'_> {
     /// All points of a step under one fault.
     fn walk(&self, number: usize, fault: Fault) -> Result<Row> {
         let row = Row::new(STEPS[number].name, fault);
-        let progress = Mutex::new(Progress { next: self.options.offset, row, is_over: false });
+        let progress =
+            Mutex::new(Progress { next: self.options.which.offset, row, is_over: false });
         std::thread::scope(|scope| {
             let works: Vec<_> = (0..self.options.workers)
                 .map(|worker| {
@@ -142,7 +143,7 @@ impl Walk<'_> {
         loop {
             let at = {
                 let mut progress = lock(progress);
-                let is_last = self.options.last.is_some_and(|last| progress.next > last);
+                let is_last = self.options.which.last.is_some_and(|last| progress.next > last);
                 if progress.is_over || is_last {
                     return Ok(());
                 }
@@ -152,7 +153,7 @@ impl Walk<'_> {
                     return Ok(());
                 }
                 let at = progress.next;
-                progress.next += self.options.every;
+                progress.next += self.options.which.every;
                 at
             };
             let point = self.point(worker, number, fault, at);
@@ -230,7 +231,7 @@ const fn repeats(fault: Fault) -> usize {
 }
 
 /// A kill kills; anything else ends in order: no panic, and one of the three exit codes.
-fn ended_well(fault: Fault, traced: &Traced) -> Vec<String> {
+pub fn ended_well(fault: Fault, traced: &Traced) -> Vec<String> {
     let mut problems = Vec::new();
     let is_orderly = match (fault, &traced.end) {
         (Fault::Kill, end) => *end == End::Signal(9),

@@ -148,7 +148,7 @@ impl<'a> Table<'a> {
         let most = self.rows.iter().map(|row| row.most_again).max().unwrap_or_default();
         println!(
             "{}",
-            json!({"test": "points", "engine": self.options.engine.name(), "every": self.options.every,
+            json!({"test": "points", "engine": self.options.engine.name(), "every": self.options.which.every,
                 "points": fired, "failed": failed, "most_duplicates_at_once": most,
                 "seconds": self.begun.elapsed().as_secs(), "rows": rows})
         );

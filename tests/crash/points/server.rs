@@ -16,7 +16,7 @@ use super::{EFFECTS_AT_ONCE, recover, undisturbed};
 use crate::chance::Chance;
 use crate::cluster::Cluster;
 use crate::home::{Engine, output_file};
-use crate::options::{Edges, PointsOptions, ServerOptions};
+use crate::options::{Edges, PointsOptions, ServerOptions, Which};
 
 /// Parts a command's time is divided into.
 const MOMENTS: u32 = 10_000;
@@ -132,9 +132,7 @@ fn like_points(options: &ServerOptions) -> PointsOptions {
         engine: Engine::Postgres,
         edges: Edges::Network,
         faults: Vec::new(),
-        every: 1,
-        offset: 1,
-        last: None,
+        which: Which { every: 1, offset: 1, last: None },
         only: None,
         seconds: None,
         relapses: 0,

@@ -123,3 +123,19 @@ fn what_is_no_price_map_is_refused_as_a_whole() {
         assert_eq!(imported["skipped"][0]["model"], "bad", "{price}: {imported}");
     }
 }
+
+// A price that changes from the same day on re-prices what comes late; nothing said so.
+#[test]
+fn a_rate_that_is_changed_in_place_is_told() {
+    let home = Home::with(THREE);
+    let rate = "meter = \"prompt\"\ndimension = \"executions\"\ncredits = ";
+    home.edit("catalog.toml", &format!("{rate}1"), &format!("{rate}2"));
+    let answer = home.run("2026-01-10", "catalog apply");
+    assert_eq!(answer.code, 0);
+    assert!(
+        answer.stderr.contains("a rate of prompt") && answer.stderr.contains("effective_on"),
+        "{answer:?}"
+    );
+    home.edit("catalog.toml", "fee = { USD = \"49.00\"", "fee = { USD = \"59.00\"");
+    assert_eq!(home.run("2026-01-10", "catalog apply").stderr, "");
+}
