@@ -22,6 +22,7 @@ mod harness;
 mod history;
 mod http;
 mod inbox;
+mod issuing;
 mod late_usage;
 mod leases;
 mod model;
