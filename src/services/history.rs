@@ -169,7 +169,10 @@ async fn paid(
             number: numbers.get(&refund.document_id).cloned(),
             amount: Some(refund.money()?),
             credits: None,
-            status: refund.state.clone(),
+            status: match refund.returned_at {
+                Some(_) => "returned".to_owned(),
+                None => refund.state.clone(),
+            },
             by: Some(
                 if refund.method == "transfer" { "bank transfer" } else { "payment method" }
                     .to_owned(),

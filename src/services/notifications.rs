@@ -1,11 +1,12 @@
 //! The provider's notifications: hints where to look, never facts by themselves.
 //!
 //! They come late, twice, out of order, or from someone else. So each is remembered by its id, and all it
-//! does is to let the step go that asks the provider how things stand.
+//! does is to let the step go that asks the provider how things stand, or to ask where the step is done.
 
-use super::{ServiceError, methods};
+use super::{ServiceError, methods, refunds as money_back};
 use crate::app::App;
-use crate::domain::payment::{ChargeState, EventSubject, ProviderEvent};
+use crate::domain::payment::{ChargeState, EventSubject, ProviderEvent, RefundOutcome};
+use crate::storage::refunds::Refund;
 use crate::storage::{Tx, audit, charges, methods as saved, provider, refunds, steps};
 
 /// Hears a notification. Hearing it again does nothing.
@@ -26,11 +27,16 @@ pub async fn hear(app: &App, event: &ProviderEvent) -> Result<(), ServiceError> 
         EventSubject::Refund { key } => {
             let mut tx = app.db.write().await?;
             let refund = refunds::by_key(&mut tx, key).await?;
-            let contradicts = refund.as_ref().is_some_and(|refund| {
-                // Closed by hand as never made: any word of it is news.
-                let closed = refund.state == "failed" && refund.provider_id.is_none();
-                closed || (refund.state == "succeeded" && event.kind.ends_with(".failed"))
-            });
+            if let Some(refund) = &refund
+                && refund.has_arrived()
+                && event.kind.ends_with(".failed")
+            {
+                return came_back(app, tx, event, refund).await;
+            }
+            // Closed by hand as never made: any word of it is news.
+            let contradicts = refund
+                .as_ref()
+                .is_some_and(|refund| refund.state == "failed" && refund.provider_id.is_none());
             let about = refund.map(|refund| (refund.organization, refund.id));
             look(app, tx, event, about, contradicts).await
         }
@@ -60,6 +66,38 @@ pub async fn hear(app: &App, event: &ProviderEvent) -> Result<(), ServiceError> 
         }
         EventSubject::Other => Ok(()),
     }
+}
+
+/// A refund that went through is said to have come back. Its step is done, so the provider is asked here.
+async fn came_back(
+    app: &App,
+    mut tx: Tx,
+    event: &ProviderEvent,
+    refund: &Refund,
+) -> Result<(), ServiceError> {
+    let request = money_back::request(&mut tx, refund).await?;
+    // No transaction stays open while the provider is asked.
+    drop(tx);
+    let said = app.gateway.lookup_refund(&request).await;
+    let said = said.map_err(|error| ServiceError::Refused(error.to_string()))?;
+    if let Some(RefundOutcome::Succeeded { .. } | RefundOutcome::Pending { .. }) = said {
+        // It does not know yet what it says: it says it again.
+        let why = format!("asked, the provider says nothing of {} for this refund", event.kind);
+        return Err(ServiceError::Refused(why));
+    }
+    let now = app.clock.now();
+    let (organization, id) = (refund.organization.as_str(), refund.id.as_str());
+    let mut tx = app.db.write().await?;
+    if provider::hear(&mut tx, &event.id, &event.kind, Some((organization, id)), now).await?
+        && let Some(RefundOutcome::Failed { message, .. }) = said
+        && money_back::came_back(app, &mut tx, refund, &message).await?
+    {
+        let what = format!("refund of {} ({organization}) came back", request.reference);
+        tracing::error!("the {what}; transfer the money and record it with `refund record`");
+        audit::append(&mut tx, now, "payment provider", &what, &message).await?;
+    }
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Remembers the notification and lets the step about its subject go, in one transaction.

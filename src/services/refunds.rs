@@ -11,6 +11,7 @@ use crate::domain::payment::{RefundOutcome, RefundRequest};
 use crate::mail::Notice;
 use crate::storage::charges::{self, Charge};
 use crate::storage::refunds::{self, Refund};
+use crate::storage::organizations::Stored;
 use crate::storage::{Tx, audit, documents, ledger, organizations};
 
 /// Records that money is to go back: to the charge that took it, or by a transfer where there is none.
@@ -46,6 +47,7 @@ pub async fn intend(
         lookups: 0,
         created_at: now,
         first_sent_at: None,
+        returned_at: None,
     };
     refunds::add(tx, &refund).await?;
     let mut follows = Consequences::default();
@@ -137,22 +139,57 @@ pub async fn settle(
     }
 }
 
+/// The ledger's side of money that left, or of a refund that came back (`amount` below zero).
+async fn post(
+    app: &App,
+    tx: &mut Tx,
+    stored: &Stored,
+    (kind, key): (&'static str, String),
+    amount: Money,
+) -> Result<(), ServiceError> {
+    let now = app.clock.now();
+    let cycle = credits::current_cycle(tx, stored, now).await?;
+    let gone = Money::zero(amount.currency()).minus(amount)?;
+    let entries =
+        [books::money_entry(Account::Receivable, amount), books::money_entry(Account::Cash, gone)];
+    let posting = Posting::new(kind, key, cycle, now, entries);
+    ledger::post_for(tx, &stored.organization.id, vec![posting], now).await?;
+    Ok(())
+}
+
+/// The provider says that a refund came back after it had gone through: the money is here again, and still the
+/// customer's. It goes back by transfer. Said again, it leaves nothing.
+///
+/// # Errors
+/// The database fails.
+pub async fn came_back(
+    app: &App,
+    tx: &mut Tx,
+    refund: &Refund,
+    message: &str,
+) -> Result<bool, ServiceError> {
+    let id = refund.organization.as_str();
+    ledger::lock(tx, id, id).await?;
+    if !refunds::mark_returned(tx, refund, message, app.clock.now()).await? {
+        return Ok(false);
+    }
+    let stored = organizations::get(tx, id).await?.ok_or_else(|| no_organization(id))?;
+    let amount = refund.money()?;
+    let back = Money::zero(amount.currency()).minus(amount)?;
+    let posting = ("refund_returned", format!("refund-returned:{}", refund.id));
+    post(app, tx, &stored, posting, back).await?;
+    // A transfer waits for finance: no step follows.
+    let _ = intend(app, tx, id, &refund.document_id, None, amount).await?;
+    Ok(true)
+}
+
 /// The money has left: the ledger's side, and the mail.
 async fn paid_out(app: &App, tx: &mut Tx, refund: &Refund) -> Result<Consequences, ServiceError> {
     let now = app.clock.now();
     let id = refund.organization.as_str();
     let stored = organizations::get(tx, id).await?.ok_or_else(|| no_organization(id))?;
-    let cycle = credits::current_cycle(tx, &stored, now).await?;
     let amount = refund.money()?;
-    let gone = Money::zero(amount.currency()).minus(amount)?;
-    let posting = Posting::new(
-        "refund",
-        format!("refund:{}", refund.id),
-        cycle,
-        now,
-        [books::money_entry(Account::Receivable, amount), books::money_entry(Account::Cash, gone)],
-    );
-    ledger::post_for(tx, id, vec![posting], now).await?;
+    post(app, tx, &stored, ("refund", format!("refund:{}", refund.id)), amount).await?;
     let document = documents::get(tx, id, &refund.document_id).await?;
     let number = document.map(|document| document.number).unwrap_or_default();
     let label = match &refund.charge_id {

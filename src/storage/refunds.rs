@@ -40,6 +40,8 @@ pub struct Refund {
     pub created_at: DateTime<Utc>,
     /// When it was first sent.
     pub first_sent_at: Option<DateTime<Utc>>,
+    /// When it came back after it had succeeded.
+    pub returned_at: Option<DateTime<Utc>>,
 }
 
 impl Refund {
@@ -54,6 +56,18 @@ impl Refund {
     pub fn is_final(&self) -> bool {
         matches!(self.state.as_str(), "succeeded" | "failed")
     }
+
+    /// Does the customer have the money?
+    #[must_use]
+    pub fn has_arrived(&self) -> bool {
+        self.state == "succeeded" && self.returned_at.is_none()
+    }
+
+    /// Did its way of going back come to nothing? Another refund took its place.
+    #[must_use]
+    pub fn was_in_vain(&self) -> bool {
+        self.state == "failed" || self.returned_at.is_some()
+    }
 }
 
 /// Columns of a refund.
@@ -61,7 +75,7 @@ macro_rules! select {
     ($condition:literal) => {
         concat!(
             "SELECT organization, id, document_id, charge_id, key, currency, amount, method, state, provider_id, ",
-            "message, lookups, created_at, first_sent_at FROM refund ",
+            "message, lookups, created_at, first_sent_at, returned_at FROM refund ",
             $condition
         )
     };
@@ -159,6 +173,25 @@ pub async fn mark_not_sent(tx: &mut Tx, refund: &Refund) -> Result<(), StorageEr
         refund.id.clone()
     );
     Ok(())
+}
+
+/// Records that a refund came back after it had succeeded. False: that is known.
+pub async fn mark_returned(
+    tx: &mut Tx,
+    refund: &Refund,
+    message: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, StorageError> {
+    let touched = execute!(
+        tx,
+        "UPDATE refund SET returned_at = $3, message = $4 \
+         WHERE organization = $1 AND id = $2 AND state = 'succeeded' AND returned_at IS NULL",
+        refund.organization.clone(),
+        refund.id.clone(),
+        now,
+        message.to_owned()
+    );
+    Ok(touched == 1)
 }
 
 /// Refunds of everyone that have not ended, oldest first.

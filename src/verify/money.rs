@@ -111,10 +111,10 @@ impl Checks {
         let mut by_document: HashMap<&str, i128> = HashMap::new();
         for refund in &books.refunds {
             let amount = i128::from(refund.amount);
-            if refund.state == "succeeded" {
+            if refund.has_arrived() {
                 *owed.entry(refund.currency.clone()).or_default() += amount;
             }
-            if refund.state != "failed" {
+            if !refund.was_in_vain() {
                 *by_document.entry(&refund.document_id).or_default() += amount;
                 if let Some(charge) = &refund.charge_id {
                     *by_charge.entry(charge).or_default() += amount;

@@ -12,7 +12,7 @@ use monthend::http::{Doors, Tokens, bind, router, serve};
 use monthend::jobs::requests;
 use monthend::payments::stripe_rehearsal::{Fault, Rehearsal, RehearsalOptions, Script};
 use monthend::services::credit_notes::Wanted;
-use monthend::services::purchases;
+use monthend::services::{purchases, refunds};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::web::Client;
@@ -247,4 +247,39 @@ both_engines!(purchases_and_refunds_with_stripe, |world| {
     let back: i64 = rehearsal.journal().iter().map(|paid| paid.refunded).sum();
     let paid = rehearsal.journal()[0].amount;
     assert_eq!((back, world.count("refund WHERE state = 'succeeded'").await), (paid, 1));
+});
+
+// A refund that went through comes back days later: the bank did not take it. The books say so once, and the money
+// waits to be transferred.
+both_engines!(a_refund_that_comes_back_is_owed_again, |world| {
+    let rehearsal = begin(&world).await;
+    world.set_clock("2026-01-05T09:00:00Z");
+    world.organizations(&[paying("acme", "pm_card_visa")]).await;
+    let wanted = purchases::Wanted::Package("standard".to_owned());
+    requests::buy(&world.app(), "acme", &wanted).await.unwrap();
+    let receipt = world.table("SELECT number FROM document").await.concat().remove(0);
+    let credit = Wanted { number: &receipt, amount: None, credits: None, reason: "test" };
+    let (note, _) = requests::credit(&world.app(), &credit).await.unwrap();
+    assert_eq!(world.count("refund WHERE state = 'succeeded'").await, 1);
+
+    let key = world.table("SELECT key FROM refund").await.concat().remove(0);
+    assert!(rehearsal.settle_refund(&key, false));
+    let address = listen(&world).await;
+    // Twice, and all that was said before once more.
+    for event in [&rehearsal.notifications(&Secret::new(SECRET))[..]; 2].concat() {
+        assert_eq!(notify(address, &event).await, 200);
+    }
+    let rows = "SELECT method, state, CASE WHEN returned_at IS NULL THEN 'kept' ELSE 'returned' END FROM refund \
+         ORDER BY method";
+    let stand = world.table(rows).await;
+    assert_eq!(stand, [["charge", "succeeded", "returned"], ["transfer", "intended", "kept"]]);
+    let postings = "SELECT kind FROM ledger_transaction WHERE kind LIKE 'refund%' ORDER BY seq";
+    assert_eq!(world.table(postings).await.concat(), ["refund", "refund_returned"]);
+    assert!(refunds::open(&world.app()).await.unwrap().iter().any(|(of, _, _)| *of == note));
+    world.verify_ok().await;
+
+    requests::record_refund(&world.app(), &note, "bank 1", "sent by hand").await.unwrap();
+    let stand = world.table(rows).await;
+    assert_eq!(stand, [["charge", "succeeded", "returned"], ["transfer", "succeeded", "kept"]]);
+    assert_eq!(world.table(postings).await.concat(), ["refund", "refund_returned", "refund"]);
 });

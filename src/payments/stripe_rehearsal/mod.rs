@@ -169,7 +169,8 @@ impl Rehearsal {
         self.shared.told(|state| intents::settle(state, key, decline_code))
     }
 
-    /// The bank decides about a refund that waits. False: none waits under this key.
+    /// The bank decides about a refund that waits, or sends one back that went through. False: there is none under
+    /// this key.
     #[must_use]
     pub fn settle_refund(&self, key: &str, succeeds: bool) -> bool {
         self.shared.told(|state| refunds::settle(state, key, succeeds))

@@ -47,10 +47,13 @@ pub(super) fn create(state: &mut State, params: &Params) -> Result<Answer, Answe
     Ok(Answer::ok(&refund))
 }
 
-/// The bank decides about a refund that waits. False: none waits under this key.
+/// The bank decides about a refund that waits, or sends back one that went through. False: there is none under
+/// this key.
 pub(super) fn settle(state: &mut State, key: &str, succeeds: bool) -> bool {
     let of_key = |refund: &&Value| {
-        refund["metadata"]["monthend_key"] == key && refund["status"] == "pending"
+        let (status, came_back) = (&refund["status"], !succeeds);
+        refund["metadata"]["monthend_key"] == key
+            && (status == "pending" || came_back && status == "succeeded")
     };
     let Some(mut refund) = state.refunds.all().find(of_key).cloned() else { return false };
     refund["status"] = if succeeds { "succeeded" } else { "failed" }.into();

@@ -278,7 +278,7 @@ pub struct Shown {
     pub note: CreditNote,
     /// Its PDF and CSV, once rendered.
     pub files: Vec<artifacts::Artifact>,
-    /// Did the provider refuse to give its money back?
+    /// Did the provider refuse to give its money back, or did the money come back?
     pub refund_failed: bool,
 }
 
@@ -291,7 +291,7 @@ pub async fn show(app: &App, number: &str) -> Result<Shown, ServiceError> {
     let row = documents::by_number(&mut tx, number).await?.ok_or_else(|| no_document(number))?;
     let files = artifacts::of_invoice(&mut tx, &row.organization, &row.id).await?;
     let refunded = refund_rows::of_document(&mut tx, &row.organization, &row.id).await?;
-    let refund_failed = refunded.iter().any(|refund| refund.state == "failed");
+    let refund_failed = refunded.iter().any(refund_rows::Refund::was_in_vain);
     match row.document()? {
         Document::CreditNote(note) => Ok(Shown { note, files, refund_failed }),
         Document::Receipt(_) => Err(no_document(number)),
