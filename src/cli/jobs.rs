@@ -12,6 +12,7 @@ use super::Outcome;
 use super::arguments::{JobCommand, RunCommand};
 use super::output::{Output, instant, table};
 use crate::app::{App, secrets};
+use crate::domain::brake::Mover;
 use crate::http;
 use crate::jobs::StepKind;
 use crate::jobs::definition::Due;
@@ -177,13 +178,21 @@ async fn show(app: &App, id: &str, output: &Output) -> Result<Outcome> {
             "state": step.state, "attempts": step.attempts, "error": step.error,
             "next_at": (step.state == "ready").then(|| instant(step.next_at))})
     };
+    drop(tx);
     let parked = parked_json(&all);
+    let movers = match all.iter().any(is_hold) {
+        true => Some(requests::movers(app, id).await?),
+        false => None,
+    };
     let mut object = run_json(&report);
     if let Some(fields) = object.as_object_mut() {
         fields.insert("cause".to_owned(), json!(report.run.cause));
         fields.insert("counts".to_owned(), fields.get("steps").cloned().unwrap_or_default());
         fields.insert("steps".to_owned(), json!(all.iter().map(step_json).collect::<Vec<_>>()));
         fields.insert("parked".to_owned(), json!(parked));
+        if let Some(movers) = &movers {
+            fields.insert("movers".to_owned(), movers.iter().map(mover_json).collect());
+        }
     }
     output.result(&object, || {
         let rows = all
@@ -203,9 +212,22 @@ async fn show(app: &App, id: &str, output: &Output) -> Result<Outcome> {
             table(&["step", "organizations", "state", "attempts"], &[3], rows)
         );
         text.push_str(&troubles(&report));
+        if let Some(movers) = movers.as_ref().filter(|movers| !movers.is_empty()) {
+            let rows = movers.iter().map(mover_cells).collect();
+            let columns = ["moved most", "this month", "last month"];
+            text.push_str(&format!("\n{}\n", table(&columns, &[1, 2], rows)));
+        }
         text
     });
     Ok(Outcome::Done)
+}
+
+fn mover_json(mover: &Mover) -> Value {
+    json!({"organization": mover.organization, "amount_due": mover.now, "last_cycle": mover.before})
+}
+
+fn mover_cells(mover: &Mover) -> Vec<String> {
+    vec![mover.organization.clone(), mover.now.to_string(), mover.before.to_string()]
 }
 
 fn parked_json(steps: &[Step]) -> Vec<Value> {

@@ -10,8 +10,8 @@ use crate::domain::money::Money;
 use crate::domain::payment::{RefundOutcome, RefundRequest};
 use crate::mail::Notice;
 use crate::storage::charges::{self, Charge};
-use crate::storage::refunds::{self, Refund};
 use crate::storage::organizations::Stored;
+use crate::storage::refunds::{self, Refund};
 use crate::storage::{Tx, audit, documents, ledger, organizations};
 
 /// Records that money is to go back: to the charge that took it, or by a transfer where there is none.

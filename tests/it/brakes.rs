@@ -94,6 +94,13 @@ both_engines!(one_cent_above_the_limit_waits_for_a_person, |world| {
     assert!(reason.starts_with(figures) && reason.contains("+50.1 %"), "{reason}");
     assert!(reason.contains(&format!("monthend run confirm {run} --figures ")), "{reason}");
     nothing_left(&world, "2026-03", MANY).await;
+    // Who looks is told who moved: one cent more than the others, and alike these in the order of their names.
+    let movers = requests::movers(&world.app(), &run).await.unwrap();
+    let told = |nth: usize| {
+        format!("{} {} {}", movers[nth].organization, movers[nth].now, movers[nth].before)
+    };
+    assert_eq!((told(0), movers.len()), ("o020 225.01 USD 150.00 USD".to_owned(), 10));
+    assert_eq!(told(1), "o000 225.00 USD 150.00 USD");
     // Neither time, nor a new process, nor asking again lets it go.
     world.restart(&[]).await;
     world.pass(3_600);

@@ -1,15 +1,35 @@
-//! Letting go what a brake holds: a person has looked, and says why it is right.
+//! What a brake holds, for the person who looks; and letting it go, when that person says why it is right.
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::domain::brake::{Mover, Movers};
 use crate::jobs::StepKind;
+use crate::jobs::plan::PAGE;
 use crate::jobs::report::{Report, no_run};
 use crate::jobs::runner::Runner;
 use crate::services::ServiceError;
-use crate::storage::{audit, brakes, runs, steps};
+use crate::storage::{audit, brakes, parsed, runs, steps};
+
+/// Those whose invoices moved the most against last month in a run that is held, as they stand now.
+///
+/// # Errors
+/// No such run, or the database fails.
+pub async fn movers(app: &App, run: &str) -> Result<Vec<Mover>, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let run = runs::get(&mut tx, run).await?.ok_or_else(|| no_run(run))?;
+    let cycle = parsed("run", "cycle", &run.id, &run.cycle)?;
+    let (mut movers, mut after) = (Movers::default(), String::new());
+    loop {
+        let page = brakes::lines(&mut tx, (cycle, run.due_at), &after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.organization);
+        page.iter().for_each(|line| movers.take(line));
+    }
+    Ok(movers.end())
+}
 
 /// Confirms the figures a run is held for, these and no others, and does what then may go. `figures` names those that
 /// were read: the run may be held for others by now.
