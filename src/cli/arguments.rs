@@ -339,7 +339,7 @@ pub(crate) enum InvoiceCommand {
         #[arg(long)]
         cycle: Option<Cycle>,
     },
-    /// One invoice with its lines and credit statement
+    /// One invoice with its lines, credit statement and credit notes; or a receipt, or a credit note
     Show {
         /// Its number
         number: String,

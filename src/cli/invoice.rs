@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::arguments::InvoiceCommand;
 use super::credits::{statement_json, statement_text};
+use super::document;
 use super::output::{Output, instant, path, table};
 use crate::app::App;
 use crate::domain::decimal;
-use crate::domain::document::CreditSettlement;
+use crate::domain::invoice::InvoiceLine;
 use crate::domain::money::Money;
 use crate::jobs::requests;
 use crate::services::credit_notes;
@@ -47,6 +48,9 @@ pub(super) async fn run(
             });
         }
         InvoiceCommand::Show { number } => {
+            if document::print(app, &number, output).await? {
+                return Ok(Outcome::Done);
+            }
             let shown = invoices::show(app, &number).await?;
             let object = shown_json(app, &shown)?;
             let text = shown_text(app, &shown)?;
@@ -60,38 +64,11 @@ pub(super) async fn run(
                 reason: &reason,
             };
             let (note, report) = requests::credit(app, &wanted).await?;
-            print_credit_note(app, &note, output).await?;
+            document::print(app, &note, output).await?;
             return Ok(super::payment::outcome(&report));
         }
     }
     Ok(Outcome::Done)
-}
-
-async fn print_credit_note(app: &App, number: &str, output: &Output) -> Result<()> {
-    let shown = credit_notes::show(app, number).await?;
-    let note = &shown.note;
-    let file = |kind: &str| {
-        let found = shown.files.iter().find(|file| file.kind == kind);
-        found.map(|file| path(&app.documents().join(&file.path)))
-    };
-    let object = json!({"credit_note": number, "corrects": note.corrects, "subtotal": note.subtotal,
-        "tax": note.tax, "total": note.total, "settled": note.settled, "returned": note.returned,
-        "taken_back": note.taken_back, "pdf": file("pdf"), "csv": file("csv")});
-    output.result(&object, || {
-        let what = match &note.settled {
-            CreditSettlement::None => "no money moves".to_owned(),
-            CreditSettlement::Offset { still_due } => format!("{still_due} is still due"),
-            CreditSettlement::Refund { .. } if shown.refund_failed => {
-                format!("the provider gives no refund: transfer it, then `refund record {number}`")
-            }
-            CreditSettlement::Refund { label } => format!("the money goes back to {label}"),
-            CreditSettlement::Transfer => {
-                format!("transfer the money, then `refund record {number}`")
-            }
-        };
-        format!("Credit note {number} for {}: {} with tax; {what}.", note.corrects, note.total)
-    });
-    Ok(())
 }
 
 /// What is still to be paid: nothing once the invoice is settled.
@@ -127,18 +104,35 @@ fn cells(row: &Row) -> Result<Vec<String>> {
     ])
 }
 
+/// Lines of any issued document.
+pub(super) fn lines_json(lines: &[InvoiceLine]) -> Value {
+    let line = |line: &InvoiceLine| {
+        json!({"description": line.description, "kind": line.kind, "quantity": decimal::text(line.quantity),
+            "unit": line.unit, "unit_price": decimal::text(line.unit_price), "amount": line.amount,
+            "cycle": line.cycle})
+    };
+    lines.iter().map(line).collect()
+}
+
+/// Lines of any issued document, for people.
+pub(super) fn lines_table(lines: &[InvoiceLine]) -> String {
+    let cells = |line: &InvoiceLine| {
+        vec![
+            line.description.clone(),
+            line.cycle.to_string(),
+            decimal::text(line.quantity),
+            line.unit.clone(),
+            decimal::text(line.unit_price),
+            line.amount.amount_text(),
+        ]
+    };
+    let rows = lines.iter().map(cells).collect();
+    table(&["line", "cycle", "quantity", "unit", "unit price", "amount"], &[2, 4, 5], rows)
+}
+
 fn shown_json(app: &App, shown: &Shown) -> Result<Value> {
     let mut object = row_json(app, &shown.row)?;
     let draft = &shown.document.draft;
-    let lines: Vec<Value> = draft
-        .lines
-        .iter()
-        .map(|line| {
-            json!({"description": line.description, "kind": line.kind, "quantity": decimal::text(line.quantity),
-                "unit": line.unit, "unit_price": decimal::text(line.unit_price), "amount": line.amount,
-                "cycle": line.cycle})
-        })
-        .collect();
     let charges: Vec<Value> = shown
         .charges
         .iter()
@@ -157,34 +151,29 @@ fn shown_json(app: &App, shown: &Shown) -> Result<Value> {
                 "reference": payment.reference, "received_on": payment.received_on}))
         })
         .collect::<Result<Vec<Value>>>()?;
+    let credit_notes: Vec<Value> = shown
+        .credit_notes
+        .iter()
+        .map(|note| {
+            json!({"number": note.head.number, "issued_on": note.head.issued_on, "subtotal": note.subtotal,
+                "tax": note.tax, "total": note.total, "reason": note.reason})
+        })
+        .collect();
     if let Some(fields) = object.as_object_mut() {
         fields.insert("due_on".to_owned(), json!(shown.document.header.due_on));
-        fields.insert("lines".to_owned(), json!(lines));
+        fields.insert("lines".to_owned(), lines_json(&draft.lines));
         fields.insert("tax_subtotals".to_owned(), serde_json::to_value(&draft.tax_subtotals)?);
         fields.insert("usage".to_owned(), serde_json::to_value(&draft.usage)?);
         fields.insert("statement".to_owned(), statement_json(&draft.statement)?);
         fields.insert("charges".to_owned(), json!(charges));
         fields.insert("payments".to_owned(), json!(payments));
+        fields.insert("credit_notes".to_owned(), json!(credit_notes));
     }
     Ok(object)
 }
 
 fn shown_text(app: &App, shown: &Shown) -> Result<String> {
     let (row, draft) = (&shown.row, &shown.document.draft);
-    let lines = draft
-        .lines
-        .iter()
-        .map(|line| {
-            vec![
-                line.description.clone(),
-                line.cycle.to_string(),
-                decimal::text(line.quantity),
-                line.unit.clone(),
-                decimal::text(line.unit_price),
-                line.amount.amount_text(),
-            ]
-        })
-        .collect();
     let mut text = format!(
         "Invoice {} of {} for {}: {}, payment {}\n{}\n",
         row.number.as_deref().unwrap_or_default(),
@@ -192,7 +181,7 @@ fn shown_text(app: &App, shown: &Shown) -> Result<String> {
         row.cycle,
         row.status,
         row.payment_status,
-        table(&["line", "cycle", "quantity", "unit", "unit price", "amount"], &[2, 4, 5], lines)
+        lines_table(&draft.lines)
     );
     text.push_str(&format!("  subtotal {}", draft.subtotal));
     for tax in &draft.tax_subtotals {
@@ -231,6 +220,12 @@ fn shown_text(app: &App, shown: &Shown) -> Result<String> {
             payment.method,
             payment.received_on,
             payment.reference
+        ));
+    }
+    for note in &shown.credit_notes {
+        text.push_str(&format!(
+            "\ncredited {} by {} on {}: {}",
+            note.total, note.head.number, note.head.issued_on, note.reason
         ));
     }
     for file in [&row.pdf, &row.csv].into_iter().flatten() {

@@ -6,6 +6,7 @@ mod catalog;
 mod credits;
 mod demo;
 mod deployment;
+mod document;
 mod feed;
 mod forecast;
 mod history;

@@ -1,8 +1,9 @@
 //! Invoices as people ask for them: lists, and one with its lines and statement.
 
-use super::{ServiceError, no_organization};
+use super::{ServiceError, documents, no_organization};
 use crate::app::App;
 use crate::domain::cycle::Cycle;
+use crate::domain::document::CreditNote;
 use crate::domain::invoice::InvoiceDocument;
 use crate::storage::charges::{self, Charge};
 use crate::storage::invoices::{self, Row};
@@ -20,6 +21,8 @@ pub struct Shown {
     pub charges: Vec<Charge>,
     /// Money that came in for it.
     pub payments: Vec<Payment>,
+    /// What was corrected since, in the order of their numbers.
+    pub credit_notes: Vec<CreditNote>,
 }
 
 /// A number that no invoice has.
@@ -61,5 +64,6 @@ pub async fn show(app: &App, number: &str) -> Result<Shown, ServiceError> {
         .document()?;
     let charges = charges::of_subject(&mut tx, &row.organization, &row.id).await?;
     let payments = payments::of_invoice(&mut tx, &row.organization, &row.id).await?;
-    Ok(Shown { row, document, charges, payments })
+    let credit_notes = documents::credit_notes_of(&mut tx, &row.organization, &row.id).await?;
+    Ok(Shown { row, document, charges, payments, credit_notes })
 }

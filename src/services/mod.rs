@@ -13,6 +13,7 @@ pub mod contacts;
 pub mod credit_notes;
 pub mod credits;
 pub mod doctor;
+pub mod documents;
 pub mod dunning;
 pub mod expiry;
 pub mod feeds;

@@ -3,14 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
-use monthend::domain::document::CreditSettlement;
+use monthend::domain::document::{CreditSettlement, Document};
 use monthend::domain::statement::CreditStatement;
 use monthend::jobs::report::Report;
 use monthend::jobs::requests::{self, record_transfer};
 use monthend::services::charging::Transfer;
-use monthend::services::credit_notes::{self, Wanted};
+use monthend::services::credit_notes::Wanted;
 use monthend::services::purchases::Wanted as Buy;
-use monthend::services::{ServiceError, credits};
+use monthend::services::{ServiceError, credits, documents};
 
 use crate::harness::provider::{Flaky, Line};
 use crate::harness::world::{cycle, whole};
@@ -73,7 +73,8 @@ async fn refused(
 
 /// Net, tax and total of a credit note, and what happens to its money.
 async fn note(world: &World, number: &str) -> ([i64; 3], CreditSettlement) {
-    let note = credit_notes::show(&world.app(), number).await.unwrap().note;
+    let shown = documents::show(&world.app(), number).await.unwrap().unwrap();
+    let Document::CreditNote(note) = shown.document else { unreachable!("{number}") };
     let amounts = [note.subtotal, note.tax, note.total].map(monthend::domain::money::Money::minor);
     assert_eq!(amounts[0] + amounts[1], amounts[2]);
     (amounts, note.settled)
@@ -269,7 +270,7 @@ both_engines!(an_invoice_paid_by_transfer, |world| {
 both_engines!(documents_are_stored_and_mailed, |world| {
     let number = billed(&world, "ok").await;
     let issued = credited(&world, &number, Some("10.00")).await;
-    let files = credit_notes::show(&world.app(), &issued).await.unwrap().files;
+    let files = documents::show(&world.app(), &issued).await.unwrap().unwrap().files;
     let mut kinds: Vec<&str> = files.iter().map(|file| file.kind.as_str()).collect();
     kinds.sort_unstable();
     assert_eq!(kinds, ["csv", "pdf"]);

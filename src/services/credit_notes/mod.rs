@@ -25,8 +25,7 @@ use crate::storage::charges::Charge;
 use crate::storage::corrections::{self, Correction};
 use crate::storage::invoices::{self, payment_status};
 use crate::storage::organizations::Stored;
-use crate::storage::refunds as refund_rows;
-use crate::storage::{Tx, artifacts, audit, cycles, documents, grants, ledger, organizations};
+use crate::storage::{Tx, audit, cycles, documents, grants, ledger, organizations};
 
 /// What finance wants corrected.
 #[derive(Debug, Clone)]
@@ -268,32 +267,5 @@ async fn settle(
         CreditSettlement::Refund { .. } | CreditSettlement::Transfer => {
             refunds::intend(app, tx, id, note_id, decided.charge.as_ref(), amounts.gross()?).await
         }
-    }
-}
-
-/// A credit note with its files.
-#[derive(Debug)]
-pub struct Shown {
-    /// The document.
-    pub note: CreditNote,
-    /// Its PDF and CSV, once rendered.
-    pub files: Vec<artifacts::Artifact>,
-    /// Did the provider refuse to give its money back, or did the money come back?
-    pub refund_failed: bool,
-}
-
-/// A credit note by its number.
-///
-/// # Errors
-/// There is none.
-pub async fn show(app: &App, number: &str) -> Result<Shown, ServiceError> {
-    let mut tx = app.db.read().await?;
-    let row = documents::by_number(&mut tx, number).await?.ok_or_else(|| no_document(number))?;
-    let files = artifacts::of_invoice(&mut tx, &row.organization, &row.id).await?;
-    let refunded = refund_rows::of_document(&mut tx, &row.organization, &row.id).await?;
-    let refund_failed = refunded.iter().any(refund_rows::Refund::was_in_vain);
-    match row.document()? {
-        Document::CreditNote(note) => Ok(Shown { note, files, refund_failed }),
-        Document::Receipt(_) => Err(no_document(number)),
     }
 }

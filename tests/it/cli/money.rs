@@ -207,6 +207,37 @@ fn credit_notes_and_refunds() {
         (&back["total"]["amount"], &back["taken_back"][0]["credits"]),
         (&json!("24.00"), &json!("20"))
     );
+    // What corrects an invoice stands with it, and can be shown itself, as a receipt can.
+    let invoice = told(&home, now, &format!("invoice show {number}"), 0);
+    let notes = invoice["credit_notes"].as_array().unwrap();
+    assert_eq!((notes.len(), &notes[0]["number"]), (1, &json!("CN-2026-000001")));
+    assert_eq!(
+        (&notes[0]["total"]["amount"], &notes[0]["reason"]),
+        (&json!("12.00"), &json!("agreed"))
+    );
+    let shown = told(&home, now, "invoice show CN-2026-000001", 0);
+    assert_eq!((&shown["kind"], &shown["corrects"]), (&json!("credit_note"), &json!(number)));
+    assert_eq!(
+        (&shown["total"], &shown["refunds"][0]["state"]),
+        (&part["total"], &json!("succeeded"))
+    );
+    let receipt = told(&home, now, "invoice show RCT-2026-000001", 0);
+    assert_eq!(
+        (&receipt["kind"], &receipt["total"]["amount"]),
+        (&json!("receipt"), &json!("24.00"))
+    );
+    for (number, words) in [
+        (
+            "CN-2026-000001",
+            "for INV-2026-000001 of acme, issued on 2026-02-02: 12.00 USD with tax; the money has gone back",
+        ),
+        ("CN-2026-000002", "20 credits taken back"),
+        ("RCT-2026-000001", "20 credits for 24.00 USD with tax"),
+        ("INV-2026-000001", "credited 12.00 USD by CN-2026-000001 on 2026-02-02: agreed"),
+    ] {
+        let text = run(&home, now, &format!("invoice show {number}")).stdout;
+        assert!(text.contains(words), "{text}");
+    }
     // bolt's invoice is unpaid.
     let offset = told(&home, now, "invoice credit INV-2026-000002 --amount 5 --reason agreed", 0);
     assert_eq!(offset["settled"]["still_due"]["amount"], "40.00");
