@@ -37,7 +37,7 @@ pub struct Settings<'a> {
 /// Turns automatic purchases on, or on again with other limits.
 ///
 /// # Errors
-/// No such organization or package, a limit below the package's price, or a manual gateway.
+/// No such organization or package, no payment method, a limit below the package's price, or a manual gateway.
 pub async fn set(
     app: &App,
     id: &str,
@@ -52,6 +52,11 @@ pub async fn set(
         return Err(ServiceError::Refused(
             "the payment gateway is manual: nothing can be bought by itself".to_owned(),
         ));
+    }
+    if stored.organization.payment_method.is_none() {
+        return Err(ServiceError::Refused(format!(
+            "organization {id} has no stored payment method: nothing can be bought by itself; `method add` one first"
+        )));
     }
     let currency = stored.organization.currency;
     let limit = Money::parse(settings.monthly_limit, currency)?;
@@ -149,6 +154,10 @@ pub async fn buy_if_low(
         return Ok(Consequences::default());
     }
     recharges::begun(tx, id, now).await?;
+    // It was there when they were turned on.
+    if stored.organization.payment_method.is_none() {
+        return failed(app, tx, &stored.organization, NoMethod::Missing.reason()).await;
+    }
     match purchases::begin(app, tx, id, &wanted, true).await? {
         Begun::Charge(_, charge) => Ok(Consequences {
             charges: vec![(id.to_owned(), charge.id)],

@@ -156,3 +156,23 @@ both_engines!(only_failures_in_a_row_count, |world| {
     minutes(&world, 65).await;
     assert_eq!((world.taken("acme"), state(&world).await), (1, ("on".to_owned(), 0)));
 });
+
+// Without a card nothing can be bought: it cannot be turned on, and one whose card is taken off later stops like one
+// that is declined. No tick fails for it.
+both_engines!(without_a_card_nothing_is_bought, |world| {
+    world.set_clock("2026-01-10T09:00:00Z");
+    world.organizations(&[Org::new("acme", "starter", "2026-01-01")]).await;
+    let refused = on(&world, "250.00").await.unwrap_err().to_string();
+    assert!(refused.contains("has no stored payment method"), "{refused}");
+    methods::add(&world.app(), "acme", "pm_sandbox_ok", true, "a card").await.unwrap();
+    on(&world, "250.00").await.unwrap();
+    methods::remove(&world.app(), "acme", "pm_sandbox_ok", "gone").await.unwrap();
+    uses(&world, "1", "450").await;
+    for _ in 0..40 {
+        world.pass(300);
+        world.clean_tick().await;
+    }
+    assert_eq!((world.journal().len(), state(&world).await), (0, ("stopped".to_owned(), 3)));
+    assert_eq!(world.notices("acme").await, ["recharge_stopped"]);
+    assert_eq!(world.count("purchase").await, 0);
+});
