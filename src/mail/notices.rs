@@ -106,6 +106,9 @@ pub enum Notice {
         runs_out_on: Option<NaiveDate>,
         /// The last day of the cycle.
         cycle_ends_on: NaiveDate,
+        /// Is the cycle over? Then these are its last figures.
+        #[serde(default)]
+        is_over: bool,
         /// A page to buy credits on.
         link: Option<String>,
     },

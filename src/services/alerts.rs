@@ -56,6 +56,8 @@ pub struct Seen {
     pub runs_out_on: Option<NaiveDate>,
     /// The last day of the cycle.
     pub cycle_ends_on: NaiveDate,
+    /// Is the cycle being closed? Nothing is used in it any more.
+    is_over: bool,
 }
 
 impl Seen {
@@ -80,6 +82,7 @@ impl Seen {
             depletion: depletion(&open.terms),
             runs_out_on: standing.forecast.runs_out_on,
             cycle_ends_on,
+            is_over: false,
         })
     }
 
@@ -106,6 +109,7 @@ impl Seen {
             depletion: depletion(&input.terms),
             runs_out_on: None,
             cycle_ends_on: forecast::last_day(input.bounds.ends_at, input.zone),
+            is_over: true,
         })
     }
 
@@ -292,6 +296,7 @@ impl Found<'_> {
                 .runs_out_on
                 .filter(|day| rule.measure == Measure::DaysLeft || *day <= seen.cycle_ends_on),
             cycle_ends_on: seen.cycle_ends_on,
+            is_over: seen.is_over,
             link: None,
         }
     }

@@ -148,6 +148,7 @@ fn alert(
         depletion,
         runs_out_on: runs_out_on.map(|date| day(2026, 10, date)),
         cycle_ends_on: day(2026, 10, 31),
+        is_over: false,
         link,
     })
 }
@@ -170,6 +171,14 @@ pub(crate) fn alert_of_a_project() -> MailFacts {
         allowance: credits(1_000),
     };
     alert("atlas-all", measure, (Some("atlas"), 1_040, 5_000), (None, Depletion::Overage))
+}
+
+/// The same of a cycle that is over.
+pub(crate) fn of_the_past(mut alert: MailFacts) -> MailFacts {
+    if let Occasion::Notice(Notice::Alert { is_over, runs_out_on, .. }) = &mut alert.occasion {
+        (*is_over, *runs_out_on) = (true, None);
+    }
+    alert
 }
 
 /// Few credits are left, or none.

@@ -67,6 +67,17 @@ fn alerts_of_spend() {
     ]));
 }
 
+// What the close finds is told of a month that is over.
+#[test]
+fn alerts_of_a_closed_month() {
+    insta::assert_snapshot!(all_of(&[
+        samples::of_the_past(samples::alert_of_allowance()),
+        samples::of_the_past(samples::alert_of_credits(0, Depletion::Pause)),
+        samples::of_the_past(samples::alert_of_credits(-60, Depletion::Overage)),
+        samples::of_the_past(samples::alert_of_spend(None)),
+    ]));
+}
+
 #[test]
 fn alerts_of_days_left() {
     insta::assert_snapshot!(all_of(&[samples::alert_of_days(5), samples::alert_of_days(0)]));
