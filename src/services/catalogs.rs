@@ -12,7 +12,7 @@ use crate::domain::rating::RateCard;
 use crate::domain::{decimal, ids};
 use crate::intake::{catalog_file, prices};
 use crate::storage::catalog::{self, SupplierRateRow, VersionRow};
-use crate::storage::{Tx, audit, damaged, organizations};
+use crate::storage::{Tx, audit, damaged, meta, organizations};
 
 /// All versions of the catalog.
 #[derive(Debug, Clone)]
@@ -60,8 +60,14 @@ impl History {
     #[must_use]
     pub fn in_force(&self, at: DateTime<Utc>) -> &Version {
         let effective = self.versions.iter().rev().find(|version| version.effective_at <= at);
+        effective.unwrap_or_else(|| self.latest())
+    }
+
+    /// The version applied last.
+    #[must_use]
+    pub fn latest(&self) -> &Version {
         // `load` refuses an empty history.
-        effective.unwrap_or(&self.versions[self.versions.len() - 1])
+        &self.versions[self.versions.len() - 1]
     }
 }
 
@@ -109,6 +115,7 @@ pub async fn apply(app: &App, file: &str, text: &str) -> Result<i64, ServiceErro
     let now = app.clock.now();
     let hash = ids::sha256_hex(text.as_bytes());
     let mut tx = app.db.write().await?;
+    meta::lock_terms(&mut tx).await?;
     let latest = catalog::latest(&mut tx).await?;
     if let Some(latest) = latest.as_ref().filter(|latest| latest.content_hash == hash) {
         return Ok(latest.version);

@@ -18,7 +18,7 @@ use crate::domain::organization::{Contract, Organization};
 use crate::intake::organizations::{self as intake, Rejected};
 use crate::storage::ledger::{Heads, Postings};
 use crate::storage::organizations::{self, Stored};
-use crate::storage::{Tx, cycles, grants, ledger, methods};
+use crate::storage::{Tx, cycles, grants, ledger, meta, methods};
 
 /// What became of an organizations file.
 #[derive(Debug, Default)]
@@ -63,6 +63,7 @@ async fn import_batch(
 ) -> Result<(), ServiceError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
+    meta::lock_terms(&mut tx).await?;
     // Every column is written back: what others change meanwhile, such as a saved card, waits or is read.
     let ids: Vec<String> = batch.iter().map(|(_, organization)| organization.id.clone()).collect();
     ledger::lock_these(&mut tx, &ids).await?;

@@ -55,6 +55,18 @@ pub async fn set(tx: &mut Tx, name: &str, value: &str) -> Result<(), StorageErro
     Ok(())
 }
 
+/// Contracts and catalogs are checked against each other before they are stored: whoever stores one waits for the
+/// other. SQLite has one writer already.
+pub async fn lock_terms(tx: &mut Tx) -> Result<(), StorageError> {
+    if let Tx::Postgres(tx) = tx {
+        sqlx::query("SELECT value FROM meta WHERE name = $1 FOR UPDATE")
+            .bind(names::DEPLOYMENT)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}
+
 /// The latest instant at which work was done.
 pub async fn high_water(tx: &mut Tx) -> Result<Option<DateTime<Utc>>, StorageError> {
     let Some(text) = get(tx, names::HIGH_WATER).await? else { return Ok(None) };

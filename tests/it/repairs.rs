@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
+use monthend::domain::ids::sha256_hex;
 use monthend::jobs::report::Report;
 use monthend::jobs::requests::{Rerun, rerun};
 use monthend::services::ServiceError;
+use monthend::storage::audit;
+use monthend::storage::catalog::{self, VersionRow};
 
 use crate::harness::world::cycle;
 use crate::harness::{Org, World, both_engines, events};
@@ -98,6 +101,45 @@ both_engines!(a_mended_contract_leaves_the_month_before_alone, |world| {
     let run = world.parked().await[0].run_id.clone();
     assert!(world.retry(&run, Some("acme")).await.is_clean());
     assert_eq!(world.invoices("acme").await.len(), 2);
+});
+
+// A catalog without the plan of an organization, as two hosts could store them at one moment: the month parks, and
+// either correction lets it close.
+both_engines!(terms_that_do_not_fit_are_corrected, |world| {
+    world.set_clock("2026-01-01T09:00:00Z");
+    let both = ["acme", "bolt"].map(|id| Org::new(id, "professional", "2026-01-01"));
+    world.organizations(&both).await;
+    let good = std::fs::read_to_string(world.home().join("catalog.toml")).unwrap();
+    let content = good.replace("[plans.professional]", "[plans.gone]");
+    world.set_clock("2026-01-20T09:00:00Z");
+    let row = VersionRow {
+        version: 2,
+        effective_at: world.now(),
+        content_hash: sha256_hex(content.as_bytes()),
+        content,
+    };
+    let mut tx = world.app().db.write().await.unwrap();
+    catalog::add_version(&mut tx, &row, world.now()).await.unwrap();
+    let command = "catalog apply: version 2";
+    audit::append(&mut tx, world.now(), "test", command, "another host").await.unwrap();
+    tx.commit().await.unwrap();
+    world.set_clock("2026-02-01T02:00:00Z");
+    assert!(!world.tick(None).await.unwrap().is_clean());
+    let parked = world.parked().await;
+    assert_eq!(parked.len(), 2);
+    let told = parked[0].error.clone().unwrap();
+    assert!(told.contains("professional") && told.contains("correct it with"), "{told}");
+    let run = parked[0].run_id.clone();
+    world.organizations(&[Org::new("acme", "standard", "2026-01-01")]).await;
+    world.retry(&run, Some("acme")).await;
+    let left = world.parked().await;
+    assert_eq!((left.len(), left[0].organization.as_deref()), (1, Some("bolt")));
+    world.change_catalog(&[("[plans.professional]", "# mended\n[plans.professional]")]).await;
+    assert!(world.retry(&run, None).await.is_clean());
+    let plans = "SELECT organization FROM billing_cycle WHERE cycle = '2026-02' AND terms LIKE '%\"plan\":\"' || ";
+    for (plan, who) in [("standard", "acme"), ("professional", "bolt")] {
+        assert_eq!(world.table(&format!("{plans}'{plan}\"%'")).await.concat(), [who]);
+    }
 });
 
 // `run retry` of one zone's run charged the declined customers of another's.

@@ -10,6 +10,8 @@ use crate::domain::close::{self, CycleInput, CycleOutcome, PaidPurchase};
 use crate::domain::credits::Credits;
 use crate::domain::grant::OpenGrant;
 use crate::domain::invoice::UsageSummary;
+use crate::domain::organization::Organization;
+use crate::domain::plan::CycleTerms;
 use crate::jobs::StepKind;
 use crate::services::ServiceError;
 use crate::services::admission::{self, Ended};
@@ -158,10 +160,7 @@ impl Chunk {
         })?;
         let next_start = cycle.open.bounds.ends_at;
         let next = organizations::at(tx, stored, next_start).await?;
-        let version = self.history.in_force(next_start);
-        let next_terms = version.catalog.terms(&next, version.number).map_err(|error| {
-            ServiceError::Refused(format!("the next cycle cannot open: {error}"))
-        })?;
+        let next_terms = self.next_terms(&next, stored, next_start)?;
         let label = cycle.open.cycle;
         let mut grants = self.grants.remove(&id).unwrap_or_default();
         // Bought or granted after this cycle ended: it is the next one's.
@@ -189,6 +188,29 @@ impl Chunk {
         let price = book.get(&organization.currency).copied();
         let seen = Seen::closing(&input, &outcome, price).ok();
         Ok((outcome, seen))
+    }
+}
+
+impl Chunk {
+    /// Contract and catalog in force when the next cycle begins. Two that do not fit each other open nothing: what was
+    /// corrected since then counts.
+    fn next_terms(
+        &self,
+        next: &Organization,
+        stored: &Stored,
+        at: DateTime<Utc>,
+    ) -> Result<CycleTerms, ServiceError> {
+        let (then, today) = (self.history.in_force(at), self.history.latest());
+        then.catalog
+            .terms(next, then.number)
+            .or_else(|error| {
+                today.catalog.terms(&stored.organization, today.number).map_err(|_| error)
+            })
+            .map_err(|error| {
+                ServiceError::Refused(format!(
+                    "the next cycle cannot open: {error}; correct it with `org import` or `catalog apply`"
+                ))
+            })
     }
 }
 

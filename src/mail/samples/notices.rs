@@ -299,6 +299,7 @@ pub(crate) fn all() -> Vec<MailFacts> {
         alert_of_spend(Some("atlas")),
         alert_of_days(5),
         alert_of_days(0),
+        of_the_past(alert_of_credits(-60, Depletion::Overage)),
         expiry(800),
         expiry(1_200),
         expiry(0),
