@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     /// One JSON object on stdout, nothing else there; errors as JSON on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// No progress, no summary
+    /// No progress, and no result unless something failed: for cron
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
     #[command(subcommand)]

@@ -79,7 +79,10 @@ pub fn main() -> ExitCode {
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     match done {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Trouble) => ExitCode::from(1),
+        Ok(Outcome::Trouble) => {
+            output.trouble();
+            ExitCode::from(1)
+        }
         Err(error) => failed(&output, &error),
     }
 }

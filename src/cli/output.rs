@@ -1,6 +1,7 @@
 //! Everything that is printed: tables and sentences for people, one JSON object for programs.
 
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
@@ -18,6 +19,8 @@ use crate::storage::StorageError;
 pub(crate) struct Output {
     json: bool,
     quiet: bool,
+    /// What `--quiet` keeps back: it is told if there was trouble.
+    kept: Mutex<String>,
 }
 
 /// A stable word for programs about an error.
@@ -36,15 +39,27 @@ pub(crate) fn code_of(error: &anyhow::Error) -> &'static str {
 
 impl Output {
     pub(crate) const fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet }
+        Self { json, quiet, kept: Mutex::new(String::new()) }
     }
 
     /// Prints the result: the object for programs, or the text for people.
     pub(crate) fn result(&self, object: &Value, text: impl FnOnce() -> String) {
         if self.json {
             line(&mut std::io::stdout(), &escaped(object));
-        } else if !self.quiet {
+        } else if self.quiet {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push_str(text().trim_end());
+            kept.push('\n');
+        } else {
             line(&mut std::io::stdout(), text().trim_end());
+        }
+    }
+
+    /// The command ended, but something failed: a result that was kept back says what.
+    pub(crate) fn trouble(&self) {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.is_empty() {
+            line(&mut std::io::stdout(), kept.trim_end());
         }
     }
 

@@ -146,7 +146,14 @@ fn quiet_says_nothing_json_one_object() {
         assert!(!shown.stdout.trim().is_empty() && shown.stderr.is_empty(), "{words}: {shown:?}");
         assert!(shown.stdout.lines().all(|line| line == line.trim_end()), "{words}: {shown:?}");
     }
-    // An error is said even so.
+    // What failed is told even so, and errors are.
+    let use_of_nobody =
+        "id,organization,at,meter,executions\n1,nobody,2026-01-01T09:00:00Z,prompt,1\n";
+    let file = home.write("use.csv", use_of_nobody);
+    let words = format!("usage import {}", file.display());
+    let quiet = home.run("2026-01-02", &format!("--quiet {words}"));
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (1, ""), "{quiet:?}");
+    assert!(quiet.stdout.contains("1 set aside") && quiet.stdout.contains("nobody"), "{quiet:?}");
     let quiet = home.run("2026-01-02", "--quiet credits balance nobody");
     quiet.refuses(&["nobody"]);
 }
