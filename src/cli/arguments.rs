@@ -11,6 +11,7 @@ use super::deployment::DeploymentCommand;
 use super::feed::FeedCommand;
 use super::method::MethodCommand;
 use super::recharge::RechargeCommand;
+use super::usage::UsageCommand;
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
 use crate::domain::grant::Source;
@@ -194,27 +195,6 @@ pub(crate) enum WebhookCommand {
     },
     /// Send a test event to each endpoint
     Test,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum UsageCommand {
-    /// Import usage from CSV or CloudEvents NDJSON, told apart by content
-    Import {
-        /// The files; - for stdin
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
-    /// Rows that were set aside
-    #[command(subcommand)]
-    Quarantine(QuarantineCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum QuarantineCommand {
-    /// List them with their reasons
-    List,
-    /// Try them again, after the cause is mended
-    Retry,
 }
 
 #[derive(Debug, Subcommand)]

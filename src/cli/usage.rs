@@ -1,17 +1,51 @@
-//! `usage import`, `usage quarantine`.
+//! `usage import`, `usage quarantine list`, `retry`, `dismiss`.
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::arguments::{QuarantineCommand, UsageCommand};
+use super::arguments::reason;
 use super::output::{Output, table};
 use crate::app::App;
-use crate::services::usage::{self, Imported, Quarantined};
+use crate::services::usage::{self, Imported, Quarantined, Which};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsageCommand {
+    /// Import usage from CSV or CloudEvents NDJSON, told apart by content
+    Import {
+        /// The files; - for stdin
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Rows that were set aside
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// List them with their reasons
+    List,
+    /// Try them again, after the cause is mended
+    Retry,
+    /// Take rows off the list that will never be accepted: they are not billed
+    Dismiss {
+        /// Ids of the rows
+        #[arg(value_name = "ROW", required_unless_present = "file", conflicts_with = "file")]
+        rows: Vec<String>,
+        /// All rows of this file instead
+        #[arg(long)]
+        file: Option<String>,
+        /// Why, for the audit trail
+        #[arg(long, value_parser = reason)]
+        reason: String,
+    },
+}
 
 /// Quarantined rows a person is shown; all are listed by `usage quarantine list`.
 const SHOWN: usize = 20;
@@ -43,6 +77,14 @@ pub(super) async fn run(app: &App, command: UsageCommand, output: &Output) -> Re
         UsageCommand::Quarantine(QuarantineCommand::Retry) => {
             let retried = usage::retry_quarantine(app).await?;
             Ok(print(&retried.imported, output))
+        }
+        UsageCommand::Quarantine(QuarantineCommand::Dismiss { rows, file, reason }) => {
+            let which = file.as_deref().map_or(Which::These(&rows), Which::OfFile);
+            let dismissed = usage::dismiss(app, which, &reason).await?;
+            output.result(&json!({"dismissed": dismissed}), || {
+                format!("Dismissed {dismissed} rows; they are not billed.")
+            });
+            Ok(Outcome::Done)
         }
     }
 }
@@ -107,6 +149,7 @@ async fn list(app: &App, output: &Output) -> Result<Outcome> {
             .iter()
             .map(|row| {
                 vec![
+                    row.id.clone(),
                     row.file.clone(),
                     row.line.to_string(),
                     row.organization.clone().unwrap_or_default(),
@@ -114,7 +157,7 @@ async fn list(app: &App, output: &Output) -> Result<Outcome> {
                 ]
             })
             .collect();
-        table(&["file", "line", "organization", "reason"], &[1], cells)
+        table(&["row", "file", "line", "organization", "reason"], &[2], cells)
     });
     Ok(Outcome::Done)
 }

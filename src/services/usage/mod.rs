@@ -3,6 +3,7 @@
 //! Every row ends accepted, duplicate or quarantined; nothing is dropped and nothing is priced at zero
 //! for want of a rate.
 
+mod quarantined;
 mod reading;
 mod running_out;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 
+pub use quarantined::{Retried, Which, dismiss, quarantined, retry_quarantine};
 use reading::{Ahead, Batch, Row};
 use running_out::{Learned, RunningOut};
 
@@ -100,53 +102,6 @@ pub async fn import(
     Ok(imported)
 }
 
-/// What became of the rows that were set aside.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Retried {
-    /// Totals, as for a file.
-    pub imported: Imported,
-    /// Rows looked at.
-    pub rows: usize,
-}
-
-/// Tries every quarantined row again.
-///
-/// # Errors
-/// The database fails.
-pub async fn retry_quarantine(app: &App) -> Result<Retried, ServiceError> {
-    let mut tx = app.db.read().await?;
-    let open = quarantine::open(&mut tx).await?;
-    drop(tx);
-    let mut intake = Intake::new(app, "quarantine").await?;
-    let mut retried = Retried { rows: open.len(), ..Retried::default() };
-    for row in open {
-        let line = u64::try_from(row.line).unwrap_or_default();
-        let before = retried.imported.quarantined.len();
-        match intake::read_raw(&row.raw) {
-            Ok(event) => {
-                let rows = [Row::new(&intake.rates, line, event, row.received_at)];
-                intake.retry(&rows, &row, &mut retried.imported).await?;
-            }
-            Err(error) => {
-                let reason = error.to_string();
-                retried.imported.quarantined.push(Quarantined {
-                    file: row.file.clone(),
-                    line,
-                    organization: row.organization.clone(),
-                    raw: row.raw.clone(),
-                    reason,
-                });
-            }
-        }
-        if let Some(again) = retried.imported.quarantined.get(before) {
-            let mut tx = app.db.write().await?;
-            quarantine::refuse_again(&mut tx, &row.id, &again.reason).await?;
-            tx.commit().await?;
-        }
-    }
-    Ok(retried)
-}
-
 impl<'a> Intake<'a> {
     async fn new(app: &'a App, file: &'a str) -> Result<Self, ServiceError> {
         let now = app.clock.now();
@@ -216,37 +171,6 @@ impl<'a> Intake<'a> {
         self.running_out.learn(learned);
         self.repeats = counted.accepted == 0 && counted.duplicates > 0;
         imported.add(&counted, credits, rejected, self.file);
-        Ok(())
-    }
-
-    async fn retry(
-        &mut self,
-        rows: &[Row],
-        origin: &quarantine::Row,
-        imported: &mut Imported,
-    ) -> Result<(), ServiceError> {
-        let mut rejected = Vec::new();
-        let mut tx = self.app.db.write().await?;
-        let stored = self.store(&mut tx, rows, &mut rejected).await;
-        let summed = stored.and_then(|(counted, learned)| {
-            let credits = imported.credits.plus(counted.credits)?;
-            Ok((counted, learned, credits))
-        });
-        let (counted, learned, credits) = match summed {
-            Err(error) if is_out_of_range(&error) => {
-                let alone = |row: &Row| set_aside(row.line, &row.event, OUT_OF_RANGE.to_owned());
-                let alone = rows.iter().map(alone).collect();
-                imported.add(&Counted::default(), imported.credits, alone, &origin.file);
-                return Ok(());
-            }
-            summed => summed?,
-        };
-        if rejected.is_empty() {
-            quarantine::resolve(&mut tx, &origin.id, self.now).await?;
-        }
-        tx.commit().await?;
-        self.running_out.learn(learned);
-        imported.add(&counted, credits, rejected, &origin.file);
         Ok(())
     }
 
@@ -422,13 +346,4 @@ fn set_aside(line: u64, event: &UsageEvent, reason: String) -> Quarantined {
         raw: intake::raw_of(event),
         reason,
     }
-}
-
-/// Rows that are set aside, oldest first.
-///
-/// # Errors
-/// The database fails.
-pub async fn quarantined(app: &App) -> Result<Vec<quarantine::Row>, ServiceError> {
-    let mut tx = app.db.read().await?;
-    Ok(quarantine::open(&mut tx).await?)
 }

@@ -93,6 +93,48 @@ fn what_cannot_be_priced_waits_and_is_retried() {
     assert_eq!(home.json("2026-01-11", "credits balance acme", 0)["available"], "958");
 }
 
+// What will never be accepted is taken off the list, with a reason, and is not billed.
+#[test]
+fn rows_that_never_fit_are_dismissed() {
+    let home = Home::with(THREE);
+    let rows = |ids: [u32; 3]| {
+        ids.map(|id| format!("{id},acme,2026-01-10T10:00:00Z,teleport,1\n")).concat()
+    };
+    home.write("u.csv", format!("id,organization,at,meter,executions\n{}", rows([1, 2, 3])));
+    home.write("v.csv", format!("id,organization,at,meter,executions\n{}", rows([4, 5, 6])));
+    home.json("2026-01-11", "usage import u.csv v.csv", 1);
+    let now = "2026-01-12";
+    let listed = || {
+        let listed = home.json(now, "usage quarantine list", 0);
+        let file = |row: &serde_json::Value| row["file"].as_str().unwrap().to_owned();
+        listed["rows"].as_array().unwrap().iter().map(file).collect::<Vec<_>>()
+    };
+    let first =
+        home.json(now, "usage quarantine list", 0)["rows"][0]["id"].as_str().unwrap().to_owned();
+    let dismiss = "usage quarantine dismiss";
+    // All or none.
+    assert_eq!(
+        home.error(now, &format!("{dismiss} {first} qrn_none --reason test")).0,
+        "not_found"
+    );
+    assert_eq!(home.error(now, &format!("{dismiss} --file w.csv --reason test")).0, "not_found");
+    for words in ["--reason test", &format!("{first} --file v.csv --reason test"), &first] {
+        assert_eq!(home.error(now, &format!("{dismiss} {words}")).0, "usage", "{words}");
+    }
+    assert_eq!(listed().len(), 6);
+    let done = home.json(now, &format!("{dismiss} {first} {first} --reason test-row"), 0);
+    assert_eq!(done, json!({"dismissed": 1}));
+    assert_eq!(listed(), ["u.csv", "u.csv", "v.csv", "v.csv", "v.csv"]);
+    assert_eq!(
+        home.json(now, &format!("{dismiss} --file v.csv --reason resent"), 0),
+        json!({"dismissed": 3})
+    );
+    assert_eq!(listed(), ["u.csv", "u.csv"]);
+    assert_eq!(totals(&home.json(now, "usage quarantine retry", 1)), (0, 0, 2, "0"));
+    assert_eq!(home.json(now, "credits balance acme", 0)["unbilled"], "0");
+    assert_eq!(home.run(now, "verify").code, 0);
+}
+
 // An id is used once: another content under it is no event and no duplicate.
 #[test]
 fn an_id_with_other_content_is_set_aside() {
