@@ -20,6 +20,7 @@ mod payment;
 mod recharge;
 mod rehearse;
 mod usage;
+mod usage_report;
 mod verify;
 mod webhook;
 

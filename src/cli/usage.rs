@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::arguments::reason;
 use super::output::{Output, table};
+use super::usage_report;
 use crate::app::App;
 use crate::services::usage::{self, Imported, Quarantined, Which};
 
@@ -22,6 +23,10 @@ pub(crate) enum UsageCommand {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// What an organization used in a cycle: sums by meter, project, day …
+    Report(usage_report::Report),
+    /// The events behind it, the dearest first, and how their credits came about
+    List(usage_report::List),
     /// Rows that were set aside
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
@@ -73,6 +78,8 @@ pub(super) async fn run(app: &App, command: UsageCommand, output: &Output) -> Re
             }
             Ok(print(&total, output))
         }
+        UsageCommand::Report(asked) => usage_report::report(app, asked, output).await,
+        UsageCommand::List(asked) => usage_report::list(app, asked, output).await,
         UsageCommand::Quarantine(QuarantineCommand::List) => list(app, output).await,
         UsageCommand::Quarantine(QuarantineCommand::Retry) => {
             let retried = usage::retry_quarantine(app).await?;

@@ -34,6 +34,7 @@ pub mod recharges;
 pub mod refunds;
 pub mod standings;
 pub mod usage;
+pub mod usage_reports;
 pub mod webhooks;
 
 use std::path::Path;

@@ -41,6 +41,7 @@ pub mod runs;
 pub mod settings;
 pub mod steps;
 pub mod usage;
+pub mod usage_reports;
 pub mod webhooks;
 
 use std::collections::HashMap;

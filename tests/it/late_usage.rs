@@ -5,8 +5,10 @@
 use monthend::domain::invoice::LineKind;
 use monthend::services::invoices;
 use monthend::services::usage::{Imported, retry_quarantine};
+use monthend::services::usage_reports::{Key, events as list_events, sums};
+use monthend::storage::usage_reports::Filter;
 
-use crate::harness::world::whole;
+use crate::harness::world::{cycle, whole};
 use crate::harness::{Org, World, both_engines, events};
 
 /// Bills each credit at 2 USD from the first on.
@@ -45,6 +47,14 @@ both_engines!(late_use_is_billed_in_the_next_cycle, |world| {
         ]))
         .await;
     assert_eq!(world.balance("acme").await.unbilled, whole(80));
+    // Reports tell the two apart, and find the event.
+    let sums = sums(&world.app(), "acme", cycle("2026-02"), &[Key::Cycle, Key::Day]).await.unwrap();
+    let told: Vec<_> = sums.rows.iter().map(|(keys, sum)| (keys.join(" "), sum.credits)).collect();
+    let late = ("2026-01 2026-01-20".to_owned(), whole(30));
+    assert_eq!(told, [late, ("2026-02 2026-02-09".to_owned(), whole(50))]);
+    let filter = Filter { day: "2026-01-20".parse().ok(), ..Filter::default() };
+    let found = list_events(&world.app(), "acme", cycle("2026-02"), &filter, 5).await.unwrap();
+    assert_eq!((found.0.credits, found.1[0].event_id.as_str()), (whole(30), "2"));
     world.set_clock("2026-03-01T02:00:00Z");
     world.clean_tick().await;
 

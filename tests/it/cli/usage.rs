@@ -135,6 +135,69 @@ fn rows_that_never_fit_are_dismissed() {
     assert_eq!(home.run(now, "verify").code, 0);
 }
 
+// S41, S55, S76: from an invoice's line to the event and the parts of its price.
+#[test]
+fn use_is_reported_and_listed() {
+    let home = Home::with(THREE);
+    home.write(
+        "u.csv",
+        "id,organization,at,meter,project,job,executions,minutes,gigabytes,gpu_hours\n\
+         1,acme,2026-01-10T10:00:00Z,prompt,atlas,,50,,,\n\
+         2,acme,2026-01-10T11:00:00Z,prompt,,,2,,,\n\
+         3,acme,2026-01-11T10:00:00Z,compute_job,atlas,j7,,100,10,3\n\
+         4,bolt,2026-01-11T10:00:00Z,prompt,atlas,,1,,,\n",
+    );
+    home.json("2026-01-12", "usage import u.csv", 0);
+    let now = "2026-01-12";
+    let report = |by: &str| home.json(now, &format!("usage report acme --cycle 2026-01{by}"), 0);
+    // 100 minutes × 0.1 + 10 gigabytes × 0.5 + 3 hours × 12.
+    assert_eq!(
+        report(""),
+        json!({"organization": "acme", "cycle": "2026-01", "by": ["meter"], "events": 3, "credits": "103", "rows": [
+            {"meter": "compute_job", "events": 1, "credits": "51"}, {"meter": "prompt", "events": 2, "credits": "52"}]})
+    );
+    assert_eq!(
+        report(" --by project,day")["rows"],
+        json!([{"project": "", "day": "2026-01-10", "events": 1, "credits": "2"},
+            {"project": "atlas", "day": "2026-01-10", "events": 1, "credits": "50"},
+            {"project": "atlas", "day": "2026-01-11", "events": 1, "credits": "51"}])
+    );
+    let list = |more: &str| home.json(now, &format!("usage list acme --cycle 2026-01{more}"), 0);
+    let ids = |listed: &serde_json::Value| {
+        let id = |row: &serde_json::Value| row["id"].as_str().unwrap().to_owned();
+        listed["rows"].as_array().unwrap().iter().map(id).collect::<Vec<_>>().concat()
+    };
+    let all = list("");
+    assert_eq!(
+        (ids(&all).as_str(), &all["events"], &all["credits"]),
+        ("312", &json!(3), &json!("103"))
+    );
+    assert_eq!(all["rows"][0]["components"].as_array().unwrap().len(), 3);
+    for (more, those) in [
+        (" --limit 1", "3"),
+        (" --meter prompt", "12"),
+        (" --project atlas", "31"),
+        (" --job j7", "3"),
+        (" --day 2026-01-10", "12"),
+        (" --day 2026-01-10 --project atlas", "1"),
+        (" --model none", ""),
+    ] {
+        assert_eq!(ids(&list(more)), those, "{more}");
+    }
+    let text = home.run(now, "usage list acme --cycle 2026-01 --limit 1").stdout;
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        words(text.lines().nth(1).unwrap())[3..],
+        ["51", "10", "gigabytes", "0.5"],
+        "{text}"
+    );
+    assert_eq!(words(text.lines().nth(2).unwrap()), ["3", "gpu_hours", "12"], "{text}");
+    assert!(text.contains("3 events, 103 credits; 2 are not shown"), "{text}");
+    assert!(home.run(now, "usage report acme --cycle 2026-01 --by day").stdout.contains("total"));
+    assert_eq!(home.error(now, "usage report acme --cycle 2026-01 --by moon").0, "usage");
+    assert_eq!(home.error(now, "usage list nobody --cycle 2026-01").0, "not_found");
+}
+
 // An id is used once: another content under it is no event and no duplicate.
 #[test]
 fn an_id_with_other_content_is_set_aside() {
