@@ -180,10 +180,8 @@ async fn show(app: &App, id: &str, output: &Output) -> Result<Outcome> {
     };
     drop(tx);
     let parked = parked_json(&all);
-    let movers = match all.iter().any(is_hold) {
-        true => Some(requests::movers(app, id).await?),
-        false => None,
-    };
+    let held = all.iter().any(is_hold);
+    let movers = if held { Some(requests::movers(app, id).await?) } else { None };
     let mut object = run_json(&report);
     if let Some(fields) = object.as_object_mut() {
         fields.insert("cause".to_owned(), json!(report.run.cause));

@@ -108,7 +108,8 @@ pub(super) async fn list(app: &App, asked: List, output: &Output) -> Result<Outc
     output.result(&object, || {
         let header = ["event", "at", "meter", "credits", "quantity", "of", "unit price"];
         let mut text = table(&header, &[3, 4, 6], cells);
-        text.push_str(&format!("\n{} events, {} credits", all.events, all.credits));
+        let events = if all.events == 1 { "event" } else { "events" };
+        text.push_str(&format!("\n{} {events}, {} credits", all.events, all.credits));
         if let more @ 1.. =
             all.events.saturating_sub(i64::try_from(shown.len()).unwrap_or(i64::MAX))
         {

@@ -26,7 +26,9 @@ pub async fn movers(app: &App, run: &str) -> Result<Vec<Mover>, ServiceError> {
         let page = brakes::lines(&mut tx, (cycle, run.due_at), &after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after.clone_from(&last.organization);
-        page.iter().for_each(|line| movers.take(line));
+        for line in &page {
+            movers.take(line);
+        }
     }
     Ok(movers.end())
 }
