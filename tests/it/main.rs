@@ -43,6 +43,7 @@ mod repairs;
 mod rights;
 mod run_states;
 mod scenarios;
+mod settling;
 mod simulated;
 #[path = "../simulation/mod.rs"]
 mod simulation;

@@ -17,7 +17,7 @@ use super::{compare, stage};
 use crate::harness::Org;
 
 /// Everything that may happen; in a large run each must happen.
-pub const KINDS: [&str; 27] = [
+pub const KINDS: [&str; 28] = [
     "import",
     "newcomer",
     "usage file",
@@ -40,6 +40,7 @@ pub const KINDS: [&str; 27] = [
     "credit note: credits",
     "credit note: purchase",
     "refund recorded",
+    "refund came back",
     "set aside, retried",
     "restart",
     "method added",
@@ -90,7 +91,10 @@ impl Life {
             83..85 => self.transfer(&name).await?,
             85..87 => self.void(&name).await?,
             87..91 => self.credit(&name).await?,
-            91 => self.pay_back(&name).await?,
+            91 => {
+                self.pay_back(&name).await?;
+                self.come_back(&name).await?;
+            }
             92 => self.retry_aside().await?,
             93..95 => {
                 self.note("restart".to_owned());

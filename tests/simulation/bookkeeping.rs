@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
+use monthend::domain::payment::{EventSubject, ProviderEvent};
 use monthend::jobs::requests;
 use monthend::services::charging::Transfer;
-use monthend::services::credit_notes;
+use monthend::services::{credit_notes, notifications};
 
 use super::acts::went;
 use super::life::Life;
@@ -85,6 +86,32 @@ impl Life {
             *self.paid_back.entry(name.to_owned()).or_default() += row[1].parse::<i64>().unwrap();
             self.count("refund recorded", 1);
         }
+        Ok(())
+    }
+
+    /// A refund that went through comes back, and the provider says so, twice.
+    pub(super) async fn come_back(&mut self, name: &str) -> Result<(), String> {
+        let sql = format!(
+            "SELECT key FROM refund WHERE organization = '{name}' AND method = 'charge' AND state = 'succeeded' \
+             AND returned_at IS NULL ORDER BY id"
+        );
+        let made = self.world.table(&sql).await;
+        let Some(row) = self.chance.pick(&made).cloned() else { return Ok(()) };
+        let key = row[0].clone();
+        if !self.world.provider().send_back(&key) {
+            return Err(format!("the provider knows no refund {key}"));
+        }
+        self.note(format!("the refund {key} of {name} comes back"));
+        let event = ProviderEvent {
+            id: format!("evt_{key}"),
+            kind: "refund.failed".to_owned(),
+            about: EventSubject::Refund { key },
+        };
+        for _ in 0..2 {
+            let heard = notifications::hear(&self.world.app(), &event).await;
+            heard.map_err(|error| error.to_string())?;
+        }
+        self.count("refund came back", 1);
         Ok(())
     }
 

@@ -179,10 +179,13 @@ fn one(asked: &Asked, shared: &Shared, seed: u64, both: bool) {
     shared.take((seed, asked.engine, both), look, told);
 }
 
-fn report(shared: &Shared, what: &str, wanted: u64, begun: Instant) -> bool {
+fn report(shared: &Shared, what: &str, (from, wanted): (u64, u64), begun: Instant) -> bool {
     let lived = shared.lived.load(Ordering::Relaxed);
     let counts = shared.counts.lock().unwrap();
-    println!("\n{lived} of {wanted} {what} in {} s", begun.elapsed().as_secs());
+    println!(
+        "\n{lived} of {wanted} {what}, seeds from {from} on, in {} s",
+        begun.elapsed().as_secs()
+    );
     println!(
         "{} of them verified after every action, the others after every month; {} with drawn documents",
         shared.every_action.load(Ordering::Relaxed),
@@ -252,19 +255,24 @@ fn main() -> ExitCode {
     if let Some(seed) = asked.seed {
         let shared = Shared::default();
         one(&Asked { every_action: true, ..asked }, &shared, seed, false);
-        let good = report(&shared, "histories", 1, begun);
+        let good = report(&shared, "histories", (seed, 1), begun);
         return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let mut good = once_failed(&asked);
     if asked.histories > 0 {
         let (shared, begun) = (Shared::default(), Instant::now());
         run(&asked, &shared, asked.histories, false, begun);
-        good &= report(&shared, "histories", asked.histories, begun);
+        good &= report(&shared, "histories", (asked.from, asked.histories), begun);
     }
     if asked.both > 0 {
         let (shared, begun) = (Shared::default(), Instant::now());
         run(&asked, &shared, asked.both, true, begun);
-        good &= report(&shared, "histories on both engines with equal hashes", asked.both, begun);
+        good &= report(
+            &shared,
+            "histories on both engines with equal hashes",
+            (asked.from, asked.both),
+            begun,
+        );
         simulation::clean_up();
     }
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::life::Life;
-use crate::harness::scripted::Moved;
+use crate::harness::scripted::{Moved, SENT_BACK};
 
 type ByOrganization = BTreeMap<String, Vec<Vec<String>>>;
 
@@ -67,7 +67,8 @@ pub async fn all(life: &Life) -> Result<(), String> {
         let owed = owed - purchases_of(&books).map_err(wrong)?;
         let paid_back = life.paid_back.get(name).copied().unwrap_or_default();
         let there: i64 = books.moved.iter().map(|moved| moved.minor).sum();
-        let back: i64 = books.moved.iter().map(|moved| moved.minor.min(0)).sum();
+        let is_back = |moved: &&Moved| moved.minor < 0 || moved.reference == SENT_BACK;
+        let back: i64 = books.moved.iter().filter(is_back).map(|moved| moved.minor).sum();
         let book = |account: &str| -> i64 {
             let of = of(&ledger, name);
             of.iter().filter(|row| row[0] == account).map(|row| int(&row[1])).sum()

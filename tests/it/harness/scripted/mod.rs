@@ -51,13 +51,21 @@ struct Known {
     lagged: bool,
 }
 
+/// A refund: what was asked, what came of it, and the money that went.
+#[derive(Debug, Clone)]
+struct GivenBack {
+    hash: String,
+    outcome: RefundOutcome,
+    moved: Option<Moved>,
+}
+
 #[derive(Default)]
 struct Books {
     known: BTreeMap<String, Known>,
     /// Attempts seen by organization and reference.
     attempts: BTreeMap<(String, String), usize>,
     moved: Vec<Moved>,
-    refunds: BTreeMap<String, (String, RefundOutcome)>,
+    refunds: BTreeMap<String, GivenBack>,
     misused: Vec<String>,
     deaths: usize,
     honest: bool,
@@ -74,6 +82,8 @@ pub struct Scripted {
     died: Notify,
 }
 
+/// The reference of money that a customer's bank sent back.
+pub const SENT_BACK: &str = "sent back";
 /// How long a key is honoured.
 const WINDOW: Duration = Duration::hours(24);
 
@@ -105,6 +115,22 @@ impl Scripted {
             self.live_on(&mut books, &key);
         }
         books.moved.iter().filter(|moved| moved.organization == organization).cloned().collect()
+    }
+
+    /// The customer's bank sends a refund back that went through. False: none of this key did.
+    pub fn send_back(&self, key: &str) -> bool {
+        let mut books = self.books();
+        let Some(refund) = books.refunds.get_mut(key) else { return false };
+        let RefundOutcome::Succeeded { provider_id } = &refund.outcome else { return false };
+        refund.outcome = RefundOutcome::Failed {
+            provider_id: Some(provider_id.clone()),
+            message: "The bank sent it back.".to_owned(),
+        };
+        let gone = refund.moved.take();
+        let came =
+            gone.map(|gone| Moved { reference: SENT_BACK.to_owned(), minor: -gone.minor, ..gone });
+        books.moved.extend(came);
+        true
     }
 
     /// Declines of an organization, oldest first, by method; what was called off is nobody's decline.
@@ -350,9 +376,9 @@ impl PaymentGateway for Scripted {
     async fn refund(&self, request: &RefundRequest) -> Result<RefundOutcome, GatewayError> {
         let mut books = self.books();
         let hash = request.request_hash();
-        if let Some((known, outcome)) = books.refunds.get(&request.key) {
-            return if *known == hash {
-                Ok(outcome.clone())
+        if let Some(known) = books.refunds.get(&request.key) {
+            return if known.hash == hash {
+                Ok(known.outcome.clone())
             } else {
                 Err(GatewayError::Misuse("the key was used before".to_owned()))
             };
@@ -361,15 +387,16 @@ impl PaymentGateway for Scripted {
         let left: i64 = books.moved.iter().filter(of).map(|moved| moved.minor).sum();
         // One in sixteen keys is refused, of another the answer is lost: a key is a random number.
         let refused = request.key.ends_with('0');
-        let outcome = if request.amount.minor() <= left && !refused {
+        let (outcome, moved) = if request.amount.minor() <= left && !refused {
             let back = -request.charge.amount.minor() - request.amount.minor();
             let moved = taken(&request.charge, back);
-            books.moved.push(moved);
-            RefundOutcome::Succeeded { provider_id: format!("re_{}", request.key) }
+            books.moved.push(moved.clone());
+            (RefundOutcome::Succeeded { provider_id: format!("re_{}", request.key) }, Some(moved))
         } else {
-            RefundOutcome::Failed { provider_id: None, message: "Too much.".to_owned() }
+            (RefundOutcome::Failed { provider_id: None, message: "Too much.".to_owned() }, None)
         };
-        books.refunds.insert(request.key.clone(), (hash, outcome.clone()));
+        let given_back = GivenBack { hash, outcome: outcome.clone(), moved };
+        books.refunds.insert(request.key.clone(), given_back);
         if request.key.ends_with('f') {
             return Err(GatewayError::Unclear("no answer in time".to_owned()));
         }
@@ -380,7 +407,7 @@ impl PaymentGateway for Scripted {
         &self,
         request: &RefundRequest,
     ) -> Result<Option<RefundOutcome>, GatewayError> {
-        Ok(self.books().refunds.get(&request.key).map(|(_, outcome)| outcome.clone()))
+        Ok(self.books().refunds.get(&request.key).map(|known| known.outcome.clone()))
     }
 
     async fn method(&self, _token: &str) -> Result<Option<MethodDetails>, GatewayError> {
