@@ -40,6 +40,10 @@ impl Stripe {
             .with("off_session", "true")
             .with("confirm", "true")
             .with("error_on_requires_action", "false")
+            // Nobody is there to be led elsewhere. Without this word Stripe refuses to confirm anything that gives no
+            // `return_url`, as soon as one method that redirects is switched on in the account.
+            .with("automatic_payment_methods[enabled]", "true")
+            .with("automatic_payment_methods[allow_redirects]", "never")
             .with("description", &request.reference);
         match self.client.post(INTENTS, &form, Some(&request.key)).await {
             Ok(reply) => self.settled(reply, request).await,

@@ -40,6 +40,8 @@ pub(super) fn create(state: &mut State, params: &Params) -> Result<Answer, Answe
         "off_session",
         "confirm",
         "error_on_requires_action",
+        "automatic_payment_methods",
+        "return_url",
         "metadata",
         "description",
     ])?;
@@ -48,6 +50,12 @@ pub(super) fn create(state: &mut State, params: &Params) -> Result<Answer, Answe
     let method = params.needed("payment_method")?;
     if !params.is_true("confirm") || !params.is_true("off_session") {
         return Err(Answer::invalid(400, Some("parameter_missing"), Some("confirm")));
+    }
+    // As in an account that has methods which lead the customer elsewhere.
+    let stays = params.is_true("automatic_payment_methods[enabled]")
+        && params.get("automatic_payment_methods[allow_redirects]") == Some("never");
+    if !stays && params.get("return_url").is_none() {
+        return Err(Answer::invalid(400, None, Some("return_url")));
     }
     let customer = params.get("customer");
     if let Some(customer) = customer

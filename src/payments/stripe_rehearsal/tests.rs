@@ -149,11 +149,13 @@ fn keys_are_kept_with_their_answers() {
     let card = |card: &str| {
         format!(
             "amount=100&currency=usd&customer=cus_a&payment_method={card}&off_session=true\
-             &confirm=true"
+             &confirm=true&automatic_payment_methods[enabled]=true\
+             &automatic_payment_methods[allow_redirects]=never"
         )
     };
     let (visa, declined) = (card("pm_card_visa"), card("pm_card_declined"));
     let misspelt = format!("{visa}&ammount=1");
+    let redirects = visa.replace("=never", "=always");
     for (key, text, expected) in [
         ("a", &visa, (200, false)),
         ("a", &visa, (200, true)),
@@ -163,6 +165,9 @@ fn keys_are_kept_with_their_answers() {
         // What was never begun is not kept.
         ("c", &misspelt, (400, false)),
         ("c", &visa, (200, false)),
+        // Where a customer may be led elsewhere, it must be said where he comes back.
+        ("f", &redirects, (400, false)),
+        ("g", &format!("{redirects}&return_url=https://example.com"), (200, false)),
     ] {
         let sent = exchange(&shared, &call(key, text));
         assert_eq!(status(&sent), Some(expected), "{key} {text}: {sent:?}");
@@ -172,5 +177,5 @@ fn keys_are_kept_with_their_answers() {
     assert_eq!(status(&exchange(&shared, &call("d", &visa))), Some((409, false)), "at work");
     let stranger = Call { bearer: Some("sk_live_x".to_owned()), ..call("e", &visa) };
     assert_eq!(status(&exchange(&shared, &stranger)), Some((401, false)));
-    assert_eq!(journal::payments(&shared.state()).len(), 3);
+    assert_eq!(journal::payments(&shared.state()).len(), 4);
 }

@@ -55,7 +55,8 @@ async fn two_payments_of_one_key_raise_the_alarm() {
         .with("customer", "cus_acme")
         .with("payment_method", "pm_card_visa")
         .with("off_session", "true")
-        .with("confirm", "true");
+        .with("confirm", "true")
+        .with("return_url", "https://example.com");
     assert!(gateway.client.post(INTENTS, &form, Some("another key")).await.is_ok());
     for answer in [gateway.lookup(&request).await, gateway.cancel(&request).await] {
         assert!(matches!(answer, Err(GatewayError::Mismatch(_))), "{answer:?}");
