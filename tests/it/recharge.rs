@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
+use monthend::jobs::requests;
+use monthend::services::purchases::Wanted;
 use monthend::services::recharges::{self, Settings};
 use monthend::services::{ServiceError, methods};
 
@@ -175,4 +177,16 @@ both_engines!(without_a_card_nothing_is_bought, |world| {
     assert_eq!((world.journal().len(), state(&world).await), (0, ("stopped".to_owned(), 3)));
     assert_eq!(world.notices("acme").await, ["recharge_stopped"]);
     assert_eq!(world.count("purchase").await, 0);
+});
+
+// What a person buys by hand and is declined is no failure of automatic purchases.
+both_engines!(a_decline_of_a_purchase_by_hand_is_not_counted, |world| {
+    joined(&world, "declined").await;
+    let wanted = Wanted::Package("small".to_owned());
+    for _ in 0..3 {
+        requests::buy(&world.app(), "acme", &wanted).await.unwrap();
+        world.pass(60);
+    }
+    assert_eq!(world.count("purchase WHERE state = 'declined'").await, 3);
+    assert_eq!(state(&world).await, ("on".to_owned(), 0));
 });
