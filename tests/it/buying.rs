@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
+use monthend::domain::credits::Credits;
+use monthend::domain::document::Document;
 use monthend::domain::grant::Source;
 use monthend::jobs::requests;
+use monthend::services::documents;
 use monthend::services::purchases::{self, Wanted};
 
 use crate::harness::provider::{Flaky, Line};
@@ -122,4 +125,26 @@ both_engines!(a_purchase_needs_a_method, |world| {
     let refused = requests::buy(&world.app(), "acme", &hundred()).await.unwrap_err().to_string();
     assert!(refused.contains("payment_method"), "{refused}");
     assert_eq!((world.count("purchase").await, world.count("charge").await), (0, 0));
+});
+
+// EN 16931: a receipt names the rate its tax was reckoned by, also where the tax rounds to nothing; without a rate it
+// names none.
+both_engines!(a_receipt_names_its_rate, |world| {
+    world.set_clock("2026-01-01T09:00:00Z");
+    let [free, taxed] =
+        ["free", "taxed"].map(|id| Org::new(id, "standard", "2026-01-01").pays("ok"));
+    world.organizations(&[free, taxed.with("tax_percent", "20")]).await;
+    let cent = Wanted::Credits(Credits::from_nano(10_000_000));
+    let mut told = Vec::new();
+    for (of, wanted) in
+        [("free", &cent), ("taxed", &cent), ("free", &hundred()), ("taxed", &hundred())]
+    {
+        assert_eq!(buy(&world, of, wanted).await.1, "paid");
+        let newest = "SELECT number FROM document ORDER BY series_number DESC LIMIT 1";
+        let number = world.table(newest).await.concat().concat();
+        let shown = documents::show(&world.app(), &number).await.unwrap().unwrap();
+        let Document::Receipt(receipt) = shown.document else { unreachable!("{number}") };
+        told.push(receipt.tax_subtotals.iter().map(|tax| tax.amount.minor()).collect::<Vec<_>>());
+    }
+    assert_eq!(told, [vec![], vec![0], vec![], vec![2_000]]);
 });
