@@ -127,3 +127,37 @@ both_engines!(what_is_paid_meanwhile_is_not_charged, |world| {
     assert!(matches!(may_charge(&world, &read).await, Next::NothingToPay));
     assert_eq!(world.count("charge").await, 1);
 });
+
+// A transfer is recorded once it has arrived, for the whole amount, and not before the month it pays began.
+both_engines!(transfers_that_cannot_be_are_refused, |world| {
+    world.set_clock("2026-01-01T09:00:00Z");
+    world.organizations(&["acme", "bolt"].map(|id| Org::new(id, "standard", "2026-01-01"))).await;
+    world.set_clock("2026-02-01T02:00:00Z");
+    world.clean_tick().await;
+    let record = async |id: &str, received_on: &str, amount: Option<&str>| {
+        let number = world.invoice(id).await.number.unwrap();
+        let transfer = Transfer {
+            number: &number,
+            amount,
+            received_on: received_on.parse().unwrap(),
+            reference: "bank 1",
+            reason: "arrived",
+        };
+        requests::record_transfer(&world.app(), &transfer).await
+    };
+    for (received_on, amount, why) in [
+        ("2026-02-02", None, "lies in the future"),
+        ("2025-12-31", None, "lies before the cycle 2026-01"),
+        ("2026-02-01", Some("1.00"), "is due 49.00 USD, not 1.00 USD"),
+        ("2026-02-01", Some("49.01"), "is due 49.00 USD, not 49.01 USD"),
+    ] {
+        let refused = record("acme", received_on, amount).await.unwrap_err().to_string();
+        assert!(refused.contains(why), "{refused}");
+    }
+    assert_eq!(world.count("payment").await, 0);
+    assert!(record("acme", "2026-02-01", Some("49.00")).await.unwrap().is_clean());
+    assert!(record("bolt", "2026-01-01", None).await.unwrap().is_clean());
+    let again = record("acme", "2026-02-01", None).await.unwrap_err().to_string();
+    assert!(again.contains("is settled already"), "{again}");
+    assert_eq!(world.count("payment").await, 2);
+});
