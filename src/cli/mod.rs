@@ -102,6 +102,8 @@ fn usage_error(error: &clap::Error) -> ExitCode {
 }
 
 fn failed(output: &Output, error: &anyhow::Error) -> ExitCode {
+    // What was done before it is told, too.
+    output.trouble();
     output.error(output::code_of(error), &chain(error));
     ExitCode::from(CANNOT_RUN)
 }

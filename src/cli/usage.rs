@@ -1,10 +1,12 @@
 //! `usage import`, `usage quarantine list`, `retry`, `dismiss`.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use chrono::NaiveDate;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -35,7 +37,11 @@ pub(crate) enum UsageCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
     /// List them with their reasons
-    List,
+    List {
+        /// Those taken off the list instead, and why
+        #[arg(long)]
+        dismissed: bool,
+    },
     /// Try them again, after the cause is mended
     Retry,
     /// Take rows off the list that will never be accepted: they are not billed
@@ -46,6 +52,9 @@ pub(crate) enum QuarantineCommand {
         /// All rows of this file instead
         #[arg(long)]
         file: Option<String>,
+        /// Of those, the rows set aside on this day (UTC)
+        #[arg(long, value_name = "DATE", requires = "file")]
+        received_on: Option<NaiveDate>,
         /// Why, for the audit trail
         #[arg(long, value_parser = reason)]
         reason: String,
@@ -80,16 +89,37 @@ pub(super) async fn run(app: &App, command: UsageCommand, output: &Output) -> Re
         }
         UsageCommand::Report(asked) => usage_report::report(app, asked, output).await,
         UsageCommand::List(asked) => usage_report::list(app, asked, output).await,
-        UsageCommand::Quarantine(QuarantineCommand::List) => list(app, output).await,
+        UsageCommand::Quarantine(QuarantineCommand::List { dismissed: false }) => {
+            list(app, output).await
+        }
+        UsageCommand::Quarantine(QuarantineCommand::List { dismissed: true }) => {
+            list_dismissed(app, output).await
+        }
         UsageCommand::Quarantine(QuarantineCommand::Retry) => {
             let retried = usage::retry_quarantine(app).await?;
             Ok(print(&retried.imported, output))
         }
-        UsageCommand::Quarantine(QuarantineCommand::Dismiss { rows, file, reason }) => {
-            let which = file.as_deref().map_or(Which::These(&rows), Which::OfFile);
+        UsageCommand::Quarantine(QuarantineCommand::Dismiss {
+            rows,
+            file,
+            received_on,
+            reason,
+        }) => {
+            let which = match &file {
+                Some(file) => Which::OfFile(file, received_on),
+                None => Which::These(&rows),
+            };
             let dismissed = usage::dismiss(app, which, &reason).await?;
-            output.result(&json!({"dismissed": dismissed}), || {
-                format!("Dismissed {dismissed} rows; they are not billed.")
+            let organizations: BTreeSet<&str> =
+                dismissed.iter().filter_map(|row| row.organization.as_deref()).collect();
+            let object = json!({"dismissed": dismissed.len(), "organizations": organizations});
+            output.result(&object, || {
+                format!(
+                    "Dismissed {} rows of {} organizations; they are not billed. To bill them after all, import \
+                     their file again.",
+                    dismissed.len(),
+                    organizations.len()
+                )
             });
             Ok(Outcome::Done)
         }
@@ -165,6 +195,37 @@ async fn list(app: &App, output: &Output) -> Result<Outcome> {
             })
             .collect();
         table(&["row", "file", "line", "organization", "reason"], &[2], cells)
+    });
+    Ok(Outcome::Done)
+}
+
+async fn list_dismissed(app: &App, output: &Output) -> Result<Outcome> {
+    let rows = usage::dismissed(app).await?;
+    let objects: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            json!({"id": row.id, "file": row.file, "line": row.line, "organization": row.organization,
+                "row": row.raw, "dismissed": row.dismissed, "at": super::output::instant(row.resolved_at)})
+        })
+        .collect();
+    output.result(&json!({"rows": objects}), || {
+        if rows.is_empty() {
+            return "No row was dismissed.".to_owned();
+        }
+        let cells = rows
+            .iter()
+            .map(|row| {
+                vec![
+                    row.id.clone(),
+                    row.file.clone(),
+                    row.line.to_string(),
+                    row.organization.clone().unwrap_or_default(),
+                    row.resolved_at.date_naive().to_string(),
+                    row.dismissed.clone(),
+                ]
+            })
+            .collect();
+        table(&["row", "file", "line", "organization", "dismissed on", "why"], &[2], cells)
     });
     Ok(Outcome::Done)
 }

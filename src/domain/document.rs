@@ -118,6 +118,14 @@ pub enum CreditSettlement {
     Transfer,
 }
 
+impl CreditSettlement {
+    /// Does its money go back to the customer?
+    #[must_use]
+    pub const fn goes_back(&self) -> bool {
+        matches!(self, Self::Refund { .. } | Self::Transfer)
+    }
+}
+
 /// Credits of one grant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

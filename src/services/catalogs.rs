@@ -8,6 +8,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::ServiceError;
 use crate::app::App;
 use crate::domain::catalog::{Catalog, Rate};
+use crate::domain::organization::Organization;
+use crate::domain::plan::{CycleTerms, TermsError};
 use crate::domain::rating::RateCard;
 use crate::domain::{decimal, ids};
 use crate::intake::{catalog_file, prices};
@@ -29,6 +31,15 @@ pub struct Version {
     pub effective_at: DateTime<Utc>,
     /// What it says.
     pub catalog: Arc<Catalog>,
+}
+
+/// Terms for a cycle that opens.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The terms.
+    pub terms: CycleTerms,
+    /// They were corrected after the cycle began: why contract and catalog of then did not fit.
+    pub unfit: Option<TermsError>,
 }
 
 /// Parsed texts by their hash: a version never changes, and each chunk of a close asks for it.
@@ -61,6 +72,35 @@ impl History {
     pub fn in_force(&self, at: DateTime<Utc>) -> &Version {
         let effective = self.versions.iter().rev().find(|version| version.effective_at <= at);
         effective.unwrap_or_else(|| self.latest())
+    }
+
+    /// The terms of a cycle that begins at an instant, for the contract of then: by the catalog in force. Two that do
+    /// not fit each other open nothing, so what was corrected afterwards counts: the first later catalog that the
+    /// contract fits, or else the contract of today, likewise.
+    ///
+    /// # Errors
+    /// Nothing fits: why those of then do not.
+    pub fn terms(
+        &self,
+        at: DateTime<Utc>,
+        then: &Organization,
+        today: &Organization,
+    ) -> Result<Opening, TermsError> {
+        let in_force = self.in_force(at);
+        let terms = |version: &Version, contract| version.catalog.terms(contract, version.number);
+        let unfit = match terms(in_force, then) {
+            Ok(terms) => return Ok(Opening { terms, unfit: None }),
+            Err(unfit) => unfit,
+        };
+        let later = self.versions.iter().filter(|version| version.number > in_force.number);
+        let later = std::iter::once(in_force).chain(later);
+        let mut corrected = [then, today]
+            .into_iter()
+            .flat_map(|contract| later.clone().map(move |version| (version, contract)));
+        match corrected.find_map(|(version, contract)| terms(version, contract).ok()) {
+            Some(terms) => Ok(Opening { terms, unfit: Some(unfit) }),
+            None => Err(unfit),
+        }
     }
 
     /// The version applied last.
@@ -112,10 +152,11 @@ pub async fn rate_card(
 pub async fn apply(app: &App, file: &str, text: &str) -> Result<i64, ServiceError> {
     let parsed =
         catalog_file::parse(file, text).map_err(|error| ServiceError::Input(error.to_string()))?;
-    let now = app.clock.now();
     let hash = ids::sha256_hex(text.as_bytes());
     let mut tx = app.db.write().await?;
     meta::lock_terms(&mut tx).await?;
+    // After the wait: effective later than all that was checked before.
+    let now = app.clock.now();
     let latest = catalog::latest(&mut tx).await?;
     if let Some(latest) = latest.as_ref().filter(|latest| latest.content_hash == hash) {
         return Ok(latest.version);

@@ -57,6 +57,7 @@ pub async fn examine(options: Options) -> Vec<Finding> {
     note("held", held(&app).await);
     note("parked", parked(&app).await);
     note("set aside", set_aside(&app).await);
+    note("refunds", refunds(&app).await);
     app.db.close().await;
     findings
 }
@@ -257,6 +258,18 @@ async fn set_aside(app: &App) -> Result<String> {
         0 => "no row of usage is set aside".to_owned(),
         rows => format!(
             "{rows} rows of usage are set aside and not billed; `usage quarantine list` says why"
+        ),
+    })
+}
+
+/// Money that finance owes customers is told, not called a trouble: a transfer takes its days.
+async fn refunds(app: &App) -> Result<String> {
+    let open = super::refunds::open(app).await?;
+    let owed = open.iter().filter(|(_, refund, _)| refund.method == "transfer").count();
+    Ok(match owed {
+        0 => "no transfer to a customer is owed".to_owned(),
+        owed => format!(
+            "{owed} transfers to customers are owed; `refund list` names them, `refund record` notes one that was made"
         ),
     })
 }

@@ -5,7 +5,9 @@
 
 use super::{ServiceError, methods, refunds as money_back};
 use crate::app::App;
-use crate::domain::payment::{ChargeState, EventSubject, ProviderEvent, RefundOutcome};
+use crate::domain::payment::{
+    ChargeState, EventSubject, ProviderEvent, RefundOutcome, RefundRequest,
+};
 use crate::storage::refunds::Refund;
 use crate::storage::{Tx, audit, charges, methods as saved, provider, refunds, steps};
 
@@ -15,31 +17,8 @@ use crate::storage::{Tx, audit, charges, methods as saved, provider, refunds, st
 /// The database or the provider fails: the provider sends it again.
 pub async fn hear(app: &App, event: &ProviderEvent) -> Result<(), ServiceError> {
     match &event.about {
-        EventSubject::Charge { key } => {
-            let mut tx = app.db.write().await?;
-            let charge = charges::by_key(&mut tx, key).await?;
-            let contradicts = charge.as_ref().is_some_and(|charge| {
-                charge.state == ChargeState::Declined && event.kind.ends_with(".succeeded")
-            });
-            let about = charge.map(|charge| (charge.request.organization, charge.id));
-            look(app, tx, event, about, contradicts).await
-        }
-        EventSubject::Refund { key } => {
-            let mut tx = app.db.write().await?;
-            let refund = refunds::by_key(&mut tx, key).await?;
-            if let Some(refund) = &refund
-                && refund.has_arrived()
-                && event.kind.ends_with(".failed")
-            {
-                return came_back(app, tx, event, refund).await;
-            }
-            // Closed by hand as never made: any word of it is news.
-            let contradicts = refund
-                .as_ref()
-                .is_some_and(|refund| refund.state == "failed" && refund.provider_id.is_none());
-            let about = refund.map(|refund| (refund.organization, refund.id));
-            look(app, tx, event, about, contradicts).await
-        }
+        EventSubject::Charge { key } => charge(app, event, key).await,
+        EventSubject::Refund { key } => refund(app, event, key).await,
         EventSubject::MethodSaved { organization, token } => {
             if !is_new(app, event).await? {
                 return Ok(());
@@ -68,19 +47,66 @@ pub async fn hear(app: &App, event: &ProviderEvent) -> Result<(), ServiceError> 
     }
 }
 
-/// A refund that went through is said to have come back. Its step is done, so the provider is asked here.
-async fn came_back(
+async fn charge(app: &App, event: &ProviderEvent, key: &str) -> Result<(), ServiceError> {
+    let mut tx = app.db.write().await?;
+    let known = charges::by_key(&mut tx, key).await?;
+    let about =
+        known.as_ref().map(|charge| (charge.request.organization.as_str(), charge.id.as_str()));
+    if wake(app, &mut tx, event, about).await?
+        && let Some((organization, id)) = about
+        && event.kind.ends_with(".succeeded")
+        // Read once more: a worker may have closed it just before.
+        && charges::get(&mut tx, organization, id)
+            .await?
+            .is_some_and(|charge| charge.state == ChargeState::Declined)
+    {
+        alarm(app, &mut tx, event, organization, id).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn refund(app: &App, event: &ProviderEvent, key: &str) -> Result<(), ServiceError> {
+    let mut tx = app.db.write().await?;
+    let known = refunds::by_key(&mut tx, key).await?;
+    if let Some(refund) = known.as_ref().filter(|refund| refund.has_arrived()) {
+        // No transaction stays open while the provider is asked.
+        let request = money_back::request(&mut tx, refund).await?;
+        drop(tx);
+        return arrived(app, event, refund, &request).await;
+    }
+    let about = known.as_ref().map(|refund| (refund.organization.as_str(), refund.id.as_str()));
+    if wake(app, &mut tx, event, about).await?
+        && let Some((organization, id)) = about
+        && let Some(refund) = refunds::get(&mut tx, organization, id).await?
+    {
+        if refund.has_arrived() {
+            // It went through just now. The provider says this again, and then it is asked.
+            return Err(ServiceError::Refused("its step was done just now".to_owned()));
+        }
+        // Closed by hand as never made: any word of it is news.
+        if refund.state == "failed" && refund.provider_id.is_none() {
+            alarm(app, &mut tx, event, organization, id).await?;
+        }
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// News of a refund that went through: it may have come back. Its step is done, so the provider is asked here; whether
+/// this was heard before does not matter, as a return is booked once.
+async fn arrived(
     app: &App,
-    mut tx: Tx,
     event: &ProviderEvent,
     refund: &Refund,
+    request: &RefundRequest,
 ) -> Result<(), ServiceError> {
-    let request = money_back::request(&mut tx, refund).await?;
-    // No transaction stays open while the provider is asked.
-    drop(tx);
-    let said = app.gateway.lookup_refund(&request).await;
+    let is_failure = event.kind.ends_with(".failed");
+    let said = app.gateway.lookup_refund(request).await;
     let said = said.map_err(|error| ServiceError::Refused(error.to_string()))?;
-    if let Some(RefundOutcome::Succeeded { .. } | RefundOutcome::Pending { .. }) = said {
+    let stands =
+        matches!(said, Some(RefundOutcome::Succeeded { .. } | RefundOutcome::Pending { .. }));
+    if is_failure && stands {
         // It does not know yet what it says: it says it again.
         let why = format!("asked, the provider says nothing of {} for this refund", event.kind);
         return Err(ServiceError::Refused(why));
@@ -88,45 +114,54 @@ async fn came_back(
     let now = app.clock.now();
     let (organization, id) = (refund.organization.as_str(), refund.id.as_str());
     let mut tx = app.db.write().await?;
-    if provider::hear(&mut tx, &event.id, &event.kind, Some((organization, id)), now).await?
-        && let Some(RefundOutcome::Failed { message, .. }) = said
-        && money_back::came_back(app, &mut tx, refund, &message).await?
-    {
-        let what = format!("refund of {} ({organization}) came back", request.reference);
-        tracing::error!("the {what}; transfer the money and record it with `refund record`");
-        audit::append(&mut tx, now, "payment provider", &what, &message).await?;
+    let is_new =
+        provider::hear(&mut tx, &event.id, &event.kind, Some((organization, id)), now).await?;
+    if let Some(RefundOutcome::Failed { message, .. }) = said {
+        if money_back::came_back(app, &mut tx, refund, &message).await? {
+            let what = format!("refund of {} ({organization}) came back", request.reference);
+            tracing::error!("the {what}; transfer the money and record it with `refund record`");
+            audit::append(&mut tx, now, "payment provider", &what, &message).await?;
+        }
+    } else if said.is_none() && is_new {
+        alarm(app, &mut tx, event, organization, id).await?;
     }
     tx.commit().await?;
     Ok(())
 }
 
-/// Remembers the notification and lets the step about its subject go, in one transaction.
-async fn look(
+/// Remembers a notification and lets the step about its subject go, in one transaction. False: it was heard before.
+///
+/// # Errors
+/// A worker has the step, and asked a moment too early: the provider sends this again, and it is heard then.
+async fn wake(
     app: &App,
-    mut tx: Tx,
+    tx: &mut Tx,
     event: &ProviderEvent,
-    about: Option<(String, String)>,
-    contradicts: bool,
-) -> Result<(), ServiceError> {
+    about: Option<(&str, &str)>,
+) -> Result<bool, ServiceError> {
     let now = app.clock.now();
-    let named = about.as_ref().map(|(organization, id)| (organization.as_str(), id.as_str()));
-    if provider::hear(&mut tx, &event.id, &event.kind, named, now).await?
-        && let Some((organization, subject)) = named
-    {
-        if steps::is_leased(&mut tx, organization, subject).await? {
-            // A worker asked a moment too early: the provider sends this again, and it is heard then.
+    let is_new = provider::hear(tx, &event.id, &event.kind, about, now).await?;
+    if is_new && let Some((organization, subject)) = about {
+        if steps::is_leased(tx, organization, subject).await? {
             return Err(ServiceError::Refused("its step is at work just now".to_owned()));
         }
-        steps::hurry_subject(&mut tx, organization, subject, now).await?;
-        if contradicts {
-            let what =
-                format!("{} about {subject} of {organization}, which ended otherwise", event.kind);
-            tracing::error!("the provider says {what}; compare with its dashboard");
-            let why = "news about what had ended; a person must compare";
-            audit::append(&mut tx, now, "payment provider", &what, why).await?;
-        }
+        steps::hurry_subject(tx, organization, subject, now).await?;
     }
-    tx.commit().await?;
+    Ok(is_new)
+}
+
+/// The provider says something of what had ended otherwise.
+async fn alarm(
+    app: &App,
+    tx: &mut Tx,
+    event: &ProviderEvent,
+    organization: &str,
+    subject: &str,
+) -> Result<(), ServiceError> {
+    let what = format!("{} about {subject} of {organization}, which ended otherwise", event.kind);
+    tracing::error!("the provider says {what}; compare with its dashboard");
+    let why = "news about what had ended; a person must compare";
+    audit::append(tx, app.clock.now(), "payment provider", &what, why).await?;
     Ok(())
 }
 

@@ -61,9 +61,10 @@ async fn import_batch(
     batch: &[(u64, Organization)],
     imported: &mut Imported,
 ) -> Result<(), ServiceError> {
-    let now = app.clock.now();
     let mut tx = app.db.write().await?;
     meta::lock_terms(&mut tx).await?;
+    // After the wait, in which a catalog may have become effective.
+    let now = app.clock.now();
     // Every column is written back: what others change meanwhile, such as a saved card, waits or is read.
     let ids: Vec<String> = batch.iter().map(|(_, organization)| organization.id.clone()).collect();
     ledger::lock_these(&mut tx, &ids).await?;

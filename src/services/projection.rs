@@ -140,13 +140,10 @@ impl Inputs {
         let stored =
             self.organizations.get(&id).ok_or_else(|| super::no_organization(&id))?.clone();
         let (label, next_start) = (cycle.open.cycle, cycle.open.bounds.ends_at);
-        let version = self.history.in_force(next_start);
         let next = organizations::at(tx, &stored, next_start).await?;
         // A plan that has gone is no reason not to show a statement: it does not depend on the next terms.
-        let next_terms = version
-            .catalog
-            .terms(&next, version.number)
-            .unwrap_or_else(|_| cycle.open.terms.clone());
+        let opening = self.history.terms(next_start, &next, &stored.organization);
+        let next_terms = opening.map_or_else(|_| cycle.open.terms.clone(), |opening| opening.terms);
         let organization = stored.organization;
         Ok(CycleInput {
             cycle: label,

@@ -146,11 +146,8 @@ impl Read {
         let ended = forecast::end_cycle(usable, demand, label, &self.cycle.terms)?;
         let zone = self.stored.organization.zone;
         let organization = organizations::at(tx, &self.stored, ends_at).await?;
-        let version = history.in_force(ends_at);
-        let terms = version
-            .catalog
-            .terms(&organization, version.number)
-            .unwrap_or_else(|_| self.cycle.terms.clone());
+        let opening = history.terms(ends_at, &organization, &self.stored.organization);
+        let terms = opening.map_or_else(|_| self.cycle.terms.clone(), |opening| opening.terms);
         let cycle = label.next();
         let bounds = Bounds { starts_at: ends_at, ends_at: cycle.bounds(zone).ends_at };
         self.cycle = OpenCycle { cycle, bounds, terms, fee_billed: false };

@@ -88,15 +88,51 @@ pub async fn open(tx: &mut Tx) -> Result<Vec<Row>, StorageError> {
     ))
 }
 
-/// Marks a row as accepted after all.
-pub async fn resolve(tx: &mut Tx, id: &str, now: DateTime<Utc>) -> Result<(), StorageError> {
-    execute!(
+/// Marks a row as accepted after all, or as dismissed for a reason. False: it is not set aside any more.
+pub async fn resolve(
+    tx: &mut Tx,
+    id: &str,
+    dismissed: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<bool, StorageError> {
+    let touched = execute!(
         tx,
-        "UPDATE usage_quarantine SET state = 'resolved', resolved_at = $2 WHERE id = $1 AND state = 'open'",
+        "UPDATE usage_quarantine SET state = 'resolved', resolved_at = $2, dismissed = $3 \
+         WHERE id = $1 AND state = 'open'",
         id.to_owned(),
-        now
+        now,
+        dismissed.map(str::to_owned)
     );
-    Ok(())
+    Ok(touched == 1)
+}
+
+/// A row that a person took off the list.
+#[derive(Debug, Clone, Record!)]
+pub struct Dismissed {
+    /// Its id.
+    pub id: String,
+    /// Which file.
+    pub file: String,
+    /// Which line.
+    pub line: i64,
+    /// Whose.
+    pub organization: Option<String>,
+    /// The row.
+    pub raw: String,
+    /// Why it was taken off.
+    pub dismissed: String,
+    /// When.
+    pub resolved_at: DateTime<Utc>,
+}
+
+/// Rows that were dismissed, oldest first.
+pub async fn dismissed(tx: &mut Tx) -> Result<Vec<Dismissed>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Dismissed,
+        "SELECT id, file, line, organization, raw, dismissed, resolved_at FROM usage_quarantine \
+         WHERE dismissed IS NOT NULL ORDER BY resolved_at, file, line, id"
+    ))
 }
 
 /// Notes why a row was refused again.

@@ -135,11 +135,28 @@ both_engines!(terms_that_do_not_fit_are_corrected, |world| {
     let left = world.parked().await;
     assert_eq!((left.len(), left[0].organization.as_deref()), (1, Some("bolt")));
     world.change_catalog(&[("[plans.professional]", "# mended\n[plans.professional]")]).await;
+    // Meant for March: the catalog was mended for February.
+    world.set_clock("2026-02-20T02:00:00Z");
+    world.organizations(&[Org::new("bolt", "enterprise", "2026-01-01")]).await;
     assert!(world.retry(&run, None).await.is_clean());
-    let plans = "SELECT organization FROM billing_cycle WHERE cycle = '2026-02' AND terms LIKE '%\"plan\":\"' || ";
-    for (plan, who) in [("standard", "acme"), ("professional", "bolt")] {
-        assert_eq!(world.table(&format!("{plans}'{plan}\"%'")).await.concat(), [who]);
+    world.set_clock("2026-03-01T02:00:00Z");
+    world.clean_tick().await;
+    let plans = "SELECT organization FROM billing_cycle WHERE ";
+    for (cycle, plan, who) in [
+        ("2026-02", "standard", "acme"),
+        ("2026-02", "professional", "bolt"),
+        ("2026-03", "enterprise", "bolt"),
+    ] {
+        let of = format!("{plans} cycle = '{cycle}' AND terms LIKE '%\"plan\":\"{plan}\"%'");
+        assert_eq!(world.table(&of).await.concat(), [who]);
     }
+    // Both are named for whoever asks why.
+    let told = "SELECT reason FROM audit WHERE command LIKE '% with terms that were corrected after it began' \
+                ORDER BY seq";
+    let told = world.table(told).await.concat();
+    assert!(told[0].contains("acme: plan standard of catalog version 2"), "{told:?}");
+    assert!(told[1].contains("bolt: plan professional of catalog version 3"), "{told:?}");
+    assert_eq!(told.len(), 2);
 });
 
 // `run retry` of one zone's run charged the declined customers of another's.

@@ -265,9 +265,19 @@ both_engines!(a_refund_that_comes_back_is_owed_again, |world| {
     let key = world.table("SELECT key FROM refund").await.concat().remove(0);
     assert!(rehearsal.settle_refund(&key, false));
     let address = listen(&world).await;
-    // Twice, and all that was said before once more.
-    for event in [&rehearsal.notifications(&Secret::new(SECRET))[..]; 2].concat() {
-        assert_eq!(notify(address, &event).await, 200);
+    let said = rehearsal.notifications(&Secret::new(SECRET));
+    // An older program heard of it, and did nothing.
+    let (failed, _) = said.iter().find(|(body, _)| body.contains("refund.failed")).unwrap();
+    let failed: serde_json::Value = serde_json::from_str(failed).unwrap();
+    let heard = format!(
+        "INSERT INTO provider_event (id, kind, received_at) VALUES ('{}', 'refund.failed', '2026-01-05T09:00:00Z')",
+        failed["id"].as_str().unwrap()
+    );
+    world.execute(&heard).await.unwrap();
+    // That alone, twice, and all that was said before once more.
+    let again = said.iter().filter(|(body, _)| body.contains("refund.failed"));
+    for event in again.chain(&said).chain(&said) {
+        assert_eq!(notify(address, event).await, 200);
     }
     let rows = "SELECT method, state, CASE WHEN returned_at IS NULL THEN 'kept' ELSE 'returned' END FROM refund \
          ORDER BY method";

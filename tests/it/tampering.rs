@@ -4,6 +4,7 @@
 
 use monthend::files::write_durably;
 use monthend::jobs::requests;
+use monthend::services::credit_notes;
 use monthend::services::purchases::Wanted;
 
 use crate::harness::world::whole;
@@ -25,6 +26,11 @@ async fn two_months(world: &World) {
         ]))
         .await;
     requests::buy(&world.app(), "acme", &Wanted::Credits(whole(5))).await.unwrap();
+    requests::buy(&world.app(), "acme", &Wanted::Credits(whole(7))).await.unwrap();
+    let receipt = world.table("SELECT MAX(number) FROM document").await.concat().remove(0);
+    let back =
+        credit_notes::Wanted { number: &receipt, amount: None, credits: None, reason: "test" };
+    requests::credit(&world.app(), &back).await.unwrap();
     for instant in ["2026-02-01T02:00:00Z", "2026-03-01T02:00:00Z"] {
         world.set_clock(instant);
         world.clean_tick().await;
@@ -58,7 +64,7 @@ async fn broken_by(world: &World, damage: &str, repair: &str) -> Vec<&'static st
 }
 
 /// What, the change, how it is undone, and the check that must find it.
-const DAMAGE: [(&str, &str, &str); 17] = [
+const DAMAGE: [(&str, &str, &str); 18] = [
     (
         "UPDATE ledger_entry SET amount = amount + 1 WHERE organization = 'acme' AND seq = 1 AND line = 1",
         "UPDATE ledger_entry SET amount = amount - 1 WHERE organization = 'acme' AND seq = 1 AND line = 1",
@@ -115,6 +121,12 @@ const DAMAGE: [(&str, &str, &str); 17] = [
         "UPDATE invoice SET subtotal = subtotal - 1, total = total - 1, amount_due = amount_due - 1 WHERE organization = 'globex'",
         "receivables_agree",
     ),
+    // Less is given back than the credit note says.
+    (
+        "UPDATE refund SET amount = amount - 1 WHERE organization = 'acme'",
+        "UPDATE refund SET amount = amount + 1 WHERE organization = 'acme'",
+        "refunds_fit",
+    ),
     (
         "UPDATE invoice SET series_number = series_number + 10 WHERE number = 'INV-2026-000004'",
         "UPDATE invoice SET series_number = series_number - 10 WHERE number = 'INV-2026-000004'",
@@ -137,7 +149,7 @@ const DAMAGE: [(&str, &str, &str); 17] = [
     ),
     (
         "UPDATE purchase SET grant_id = NULL",
-        "UPDATE purchase SET grant_id = (SELECT id FROM credit_grant WHERE source = 'purchase')",
+        "UPDATE purchase SET grant_id = (SELECT id FROM credit_grant WHERE source = 'purchase' AND granted = credits)",
         "purchases_granted_once",
     ),
     (

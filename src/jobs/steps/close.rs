@@ -8,10 +8,9 @@ use super::{StepError, brake, chunk_step, cycle_of, mail_steps, range_of, run_of
 use crate::app::App;
 use crate::domain::close::{self, CycleInput, CycleOutcome, PaidPurchase};
 use crate::domain::credits::Credits;
+use crate::domain::cycle::Cycle;
 use crate::domain::grant::OpenGrant;
 use crate::domain::invoice::UsageSummary;
-use crate::domain::organization::Organization;
-use crate::domain::plan::CycleTerms;
 use crate::jobs::StepKind;
 use crate::services::ServiceError;
 use crate::services::admission::{self, Ended};
@@ -23,7 +22,7 @@ use crate::storage::ledger::Postings;
 use crate::storage::organizations::Stored;
 use crate::storage::steps::Step;
 use crate::storage::{
-    self, StorageError, Tx, corrections, cycles, grants, invoices, ledger, organizations,
+    self, StorageError, Tx, audit, corrections, cycles, grants, invoices, ledger, organizations,
     purchases, steps, usage,
 };
 
@@ -35,6 +34,8 @@ struct Chunk {
     usage: HashMap<String, Vec<UsageSummary>>,
     purchases: HashMap<String, Vec<PaidPurchase>>,
     corrections: HashMap<String, Vec<(String, Credits)>>,
+    /// Organizations whose next cycle opens with terms that were corrected after it began.
+    corrected: Vec<String>,
 }
 
 /// An organization that cannot be closed, and why.
@@ -111,6 +112,7 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let changed: Vec<String> = changed.into_iter().collect();
     admission::update(app, &mut tx, Who::These(&changed), Ended::Leave, now).await?;
     park(&mut tx, step, &poisoned, now).await?;
+    note_corrected(app, &mut tx, cycle, &chunk.corrected, now).await?;
     steps::finish(&mut tx, step, now).await?;
     brake::when_closed(&mut tx, &step.run_id, now).await?;
     tx.commit().await?;
@@ -127,11 +129,7 @@ fn may_be_empty(outcome: &CycleOutcome) -> bool {
 }
 
 impl Chunk {
-    async fn read(
-        tx: &mut Tx,
-        step: &Step,
-        cycle: crate::domain::cycle::Cycle,
-    ) -> Result<Self, StepError> {
+    async fn read(tx: &mut Tx, step: &Step, cycle: Cycle) -> Result<Self, StepError> {
         let range = range_of(step);
         let organizations = organizations::range(tx, range.first, range.last).await?;
         Ok(Self {
@@ -144,6 +142,7 @@ impl Chunk {
             corrections: corrections::in_range(tx, range.first, range.last, cycle).await?,
             usage: usage::summaries(tx, range.first, range.last, cycle).await?,
             purchases: purchases::paid_in_range(tx, range.first, range.last, cycle).await?,
+            corrected: Vec::new(),
         })
     }
 
@@ -160,7 +159,12 @@ impl Chunk {
         })?;
         let next_start = cycle.open.bounds.ends_at;
         let next = organizations::at(tx, stored, next_start).await?;
-        let next_terms = self.next_terms(&next, stored, next_start)?;
+        let opening =
+            self.history.terms(next_start, &next, &stored.organization).map_err(|error| {
+                ServiceError::Refused(format!(
+                    "the next cycle cannot open: {error}; correct it with `org import` or `catalog apply`"
+                ))
+            })?;
         let label = cycle.open.cycle;
         let mut grants = self.grants.remove(&id).unwrap_or_default();
         // Bought or granted after this cycle ended: it is the next one's.
@@ -173,7 +177,7 @@ impl Chunk {
             joined_on: organization.joined_on,
             tax_percent: organization.tax_percent,
             terms: cycle.open.terms,
-            next_terms,
+            next_terms: opening.terms,
             fee_billed: cycle.open.fee_billed,
             grants,
             usage: self.usage.remove(&id).unwrap_or_default(),
@@ -187,30 +191,14 @@ impl Chunk {
         // What cannot be told is no reason not to close.
         let price = book.get(&organization.currency).copied();
         let seen = Seen::closing(&input, &outcome, price).ok();
+        if let Some(unfit) = opening.unfit {
+            let (plan, version) = (&input.next_terms.plan, input.next_terms.catalog_version);
+            self.corrected.push(format!(
+                "{}: plan {plan} of catalog version {version}, as {unfit}",
+                input.organization
+            ));
+        }
         Ok((outcome, seen))
-    }
-}
-
-impl Chunk {
-    /// Contract and catalog in force when the next cycle begins. Two that do not fit each other open nothing: what was
-    /// corrected since then counts.
-    fn next_terms(
-        &self,
-        next: &Organization,
-        stored: &Stored,
-        at: DateTime<Utc>,
-    ) -> Result<CycleTerms, ServiceError> {
-        let (then, today) = (self.history.in_force(at), self.history.latest());
-        then.catalog
-            .terms(next, then.number)
-            .or_else(|error| {
-                today.catalog.terms(&stored.organization, today.number).map_err(|_| error)
-            })
-            .map_err(|error| {
-                ServiceError::Refused(format!(
-                    "the next cycle cannot open: {error}; correct it with `org import` or `catalog apply`"
-                ))
-            })
     }
 }
 
@@ -251,6 +239,33 @@ async fn write(
     grants::add(tx, &new_grants, None).await?;
     ledger::post(tx, batch, &heads, now).await?;
     invoices::add_drafts(tx, &drafts).await?;
+    Ok(())
+}
+
+/// Names in the log and in the audit trail whose next cycle did not open with the terms of its beginning: finance may
+/// have meant the correction for later.
+async fn note_corrected(
+    app: &App,
+    tx: &mut Tx,
+    cycle: Cycle,
+    corrected: &[String],
+    now: DateTime<Utc>,
+) -> Result<(), StepError> {
+    const NAMED: usize = 20;
+    if corrected.is_empty() {
+        return Ok(());
+    }
+    let mut named = corrected.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+    if corrected.len() > NAMED {
+        named.push_str("; …");
+    }
+    let what = format!(
+        "{} open {} with terms that were corrected after it began",
+        corrected.len(),
+        cycle.next()
+    );
+    tracing::warn!("{what}: {named}");
+    audit::append(tx, now, &app.actor, &what, &named).await?;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 
-pub use quarantined::{Retried, Which, dismiss, quarantined, retry_quarantine};
+pub use quarantined::{Retried, Which, dismiss, dismissed, quarantined, retry_quarantine};
 use reading::{Ahead, Batch, Row};
 use running_out::{Learned, RunningOut};
 

@@ -1,6 +1,8 @@
 //! Rows that were set aside: listed, tried again once the cause is mended, or dismissed for good.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
 
 use super::reading::Row;
 use super::{Counted, Imported, Intake, OUT_OF_RANGE, Quarantined, is_out_of_range, set_aside};
@@ -18,6 +20,15 @@ pub async fn quarantined(app: &App) -> Result<Vec<quarantine::Row>, ServiceError
     Ok(quarantine::open(&mut tx).await?)
 }
 
+/// Rows that were dismissed, oldest first.
+///
+/// # Errors
+/// The database fails.
+pub async fn dismissed(app: &App) -> Result<Vec<quarantine::Dismissed>, ServiceError> {
+    let mut tx = app.db.read().await?;
+    Ok(quarantine::dismissed(&mut tx).await?)
+}
+
 /// What became of the rows that were set aside.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retried {
@@ -27,7 +38,7 @@ pub struct Retried {
     pub rows: usize,
 }
 
-/// Tries every quarantined row again.
+/// Tries every quarantined row again; one that is dismissed meanwhile stays dismissed.
 ///
 /// # Errors
 /// The database fails.
@@ -74,6 +85,10 @@ impl Intake<'_> {
     ) -> Result<(), ServiceError> {
         let mut rejected = Vec::new();
         let mut tx = self.app.db.write().await?;
+        // Taken off the list before it is billed: of a retry and a dismissal at once, one waits and finds it gone.
+        if !quarantine::resolve(&mut tx, &origin.id, None, self.now).await? {
+            return Ok(());
+        }
         let stored = self.store(&mut tx, rows, &mut rejected).await;
         let summed = stored.and_then(|(counted, learned)| {
             let credits = imported.credits.plus(counted.credits)?;
@@ -88,10 +103,12 @@ impl Intake<'_> {
             }
             summed => summed?,
         };
+        // Refused again, it stays on the list.
         if rejected.is_empty() {
-            quarantine::resolve(&mut tx, &origin.id, self.now).await?;
+            tx.commit().await?;
+        } else {
+            drop(tx);
         }
-        tx.commit().await?;
         self.running_out.learn(learned);
         imported.add(&counted, credits, rejected, &origin.file);
         Ok(())
@@ -103,47 +120,87 @@ impl Intake<'_> {
 pub enum Which<'a> {
     /// Those of these ids.
     These(&'a [String]),
-    /// Those of a file.
-    OfFile(&'a str),
+    /// Those of the files of a name; of those set aside on one day, where it is named.
+    OfFile(&'a str, Option<NaiveDate>),
 }
 
-/// Ids the audit trail names one by one.
+/// Ids the audit trail names one by one; the rows themselves keep the reason.
 const NAMED: usize = 20;
 
 /// Takes rows off the list that will never be accepted: they are not billed, and stay stored. All of them or none.
-/// Gives how many.
+/// Gives them.
 ///
 /// # Errors
-/// One of them is not set aside.
-pub async fn dismiss(app: &App, which: Which<'_>, reason: &str) -> Result<usize, ServiceError> {
+/// One of them is not set aside, or files of one name came on several days and no day is named.
+pub async fn dismiss(
+    app: &App,
+    which: Which<'_>,
+    reason: &str,
+) -> Result<Vec<quarantine::Row>, ServiceError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
-    let open = quarantine::open(&mut tx).await?;
-    let ids: Vec<String> = match which {
-        Which::These(ids) => {
-            if let Some(id) = ids.iter().find(|id| open.iter().all(|row| row.id != **id)) {
-                return Err(ServiceError::NotFound(format!(
-                    "no row {id} is set aside; `monthend usage quarantine list` shows all"
-                )));
-            }
-            ids.iter().cloned().collect::<BTreeSet<String>>().into_iter().collect()
+    let rows = chosen(quarantine::open(&mut tx).await?, which)?;
+    for row in &rows {
+        if !quarantine::resolve(&mut tx, &row.id, Some(reason), now).await? {
+            return Err(not_set_aside(&row.id));
         }
-        Which::OfFile(file) => {
-            let ids: Vec<String> =
-                open.into_iter().filter(|row| row.file == file).map(|row| row.id).collect();
-            if ids.is_empty() {
-                return Err(ServiceError::NotFound(format!("no row of {file:?} is set aside")));
-            }
-            ids
-        }
-    };
-    for id in &ids {
-        quarantine::resolve(&mut tx, id, now).await?;
     }
-    let named = ids.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(" ");
-    let more = if ids.len() > NAMED { " …" } else { "" };
-    let command = format!("usage quarantine dismiss, {} rows: {named}{more}", ids.len());
+    let named = rows.iter().take(NAMED).map(|row| row.id.as_str()).collect::<Vec<_>>().join(" ");
+    let more = if rows.len() > NAMED { " …" } else { "" };
+    let of = match which {
+        Which::These(_) => String::new(),
+        Which::OfFile(file, _) => format!(" of {file}"),
+    };
+    let command = format!("usage quarantine dismiss, {} rows{of}: {named}{more}", rows.len());
     audit::append(&mut tx, now, &app.actor, &command, reason).await?;
     tx.commit().await?;
-    Ok(ids.len())
+    Ok(rows)
+}
+
+fn chosen(
+    mut open: Vec<quarantine::Row>,
+    which: Which<'_>,
+) -> Result<Vec<quarantine::Row>, ServiceError> {
+    match which {
+        Which::These(ids) => {
+            if let Some(id) = ids.iter().find(|id| open.iter().all(|row| row.id != **id)) {
+                return Err(not_set_aside(id));
+            }
+            open.retain(|row| ids.contains(&row.id));
+        }
+        Which::OfFile(file, day) => {
+            let is_of = |row: &quarantine::Row| {
+                row.file == file && day.is_none_or(|day| row.received_at.date_naive() == day)
+            };
+            open.retain(is_of);
+            if open.is_empty() {
+                let day = day.map(|day| format!(" on {day}")).unwrap_or_default();
+                return Err(ServiceError::NotFound(format!(
+                    "no row of {file:?} was set aside{day}; `monthend usage quarantine list` shows all"
+                )));
+            }
+        }
+    }
+    // Exports of every month may have one name.
+    let mut days: BTreeMap<NaiveDate, usize> = BTreeMap::new();
+    for row in &open {
+        *days.entry(row.received_at.date_naive()).or_default() += 1;
+    }
+    if let Which::OfFile(file, None) = which
+        && days.len() > 1
+    {
+        let days: Vec<String> =
+            days.iter().map(|(day, rows)| format!("{day}: {rows} rows")).collect();
+        return Err(ServiceError::Refused(format!(
+            "files named {file:?} were imported on several days ({}); say which with --received-on",
+            days.join(", ")
+        )));
+    }
+    Ok(open)
+}
+
+fn not_set_aside(id: &str) -> ServiceError {
+    ServiceError::NotFound(format!(
+        "no row {id} is set aside; `monthend usage quarantine list` shows all"
+    ))
 }

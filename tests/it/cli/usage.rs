@@ -123,13 +123,27 @@ fn rows_that_never_fit_are_dismissed() {
     }
     assert_eq!(listed().len(), 6);
     let done = home.json(now, &format!("{dismiss} {first} {first} --reason test-row"), 0);
-    assert_eq!(done, json!({"dismissed": 1}));
+    assert_eq!(done, json!({"dismissed": 1, "organizations": ["acme"]}));
     assert_eq!(listed(), ["u.csv", "u.csv", "v.csv", "v.csv", "v.csv"]);
-    assert_eq!(
-        home.json(now, &format!("{dismiss} --file v.csv --reason resent"), 0),
-        json!({"dismissed": 3})
-    );
+    // Another export of the same name, a day later: which one is meant?
+    home.write("v.csv", format!("id,organization,at,meter,executions\n{}", rows([7, 8, 9])));
+    home.json(now, "usage import v.csv", 1);
+    let of_file = format!("{dismiss} --file v.csv --reason resent");
+    let (code, told) = home.error(now, &of_file);
+    assert_eq!(code, "refused");
+    assert!(told.contains("2026-01-11: 3 rows, 2026-01-12: 3 rows"), "{told}");
+    let other_day = format!("{of_file} --received-on 2026-01-13");
+    assert_eq!(home.error(now, &other_day).0, "not_found");
+    for day in ["2026-01-11", "2026-01-12"] {
+        let done = home.json(now, &format!("{of_file} --received-on {day}"), 0);
+        assert_eq!(done, json!({"dismissed": 3, "organizations": ["acme"]}));
+    }
     assert_eq!(listed(), ["u.csv", "u.csv"]);
+    let dismissed = home.json(now, "usage quarantine list --dismissed", 0);
+    let why = |row: &serde_json::Value| row["dismissed"].as_str().unwrap().to_owned();
+    let whys: Vec<String> = dismissed["rows"].as_array().unwrap().iter().map(why).collect();
+    assert_eq!(whys.iter().filter(|why| *why == "resent").count(), 6);
+    assert_eq!(whys.iter().filter(|why| *why == "test-row").count(), 1);
     assert_eq!(totals(&home.json(now, "usage quarantine retry", 1)), (0, 0, 2, "0"));
     assert_eq!(home.json(now, "credits balance acme", 0)["unbilled"], "0");
     assert_eq!(home.run(now, "verify").code, 0);

@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use monthend::app::open_database;
+use monthend::domain::ids::sha256_hex;
 use monthend::jobs::requests;
 use monthend::jobs::runner::Runner;
-use monthend::services::doctor;
 use monthend::services::purchases::Wanted;
+use monthend::services::{doctor, organizations, usage};
 use rusqlite::Connection as File;
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::database::count;
 use crate::harness::world::whole;
-use crate::harness::{Engine, Org, World, both_engines, run};
+use crate::harness::{Engine, Org, World, both_engines, events, run};
 
 async fn january(world: &World, count: usize) -> Vec<String> {
     world.set_clock("2026-01-01T09:00:00Z");
@@ -99,18 +100,12 @@ fn the_victim_of_a_deadlock_is_done_again_as_a_whole() {
         // The worker looks for a deadlock after two seconds, the other side never.
         world.execute(&format!("ALTER DATABASE {name} SET deadlock_timeout = '2s'")).await.unwrap();
         world.restart(&[]).await;
-        let mut other = PgConnection::connect(&world.options().database.unwrap()).await.unwrap();
-        sqlx::query("SET deadlock_timeout = '10min'").execute(&mut other).await.unwrap();
-        sqlx::query("BEGIN").execute(&mut other).await.unwrap();
-        sqlx::query("SELECT last FROM series FOR UPDATE").execute(&mut other).await.unwrap();
+        let series = "SELECT last FROM series FOR UPDATE";
+        let mut other = other(&world, &["SET deadlock_timeout = '10min'", "BEGIN", series]).await;
         world.set_clock("2026-03-01T02:00:00Z");
         let runner = Runner::new(world.app(), CancellationToken::new()).unwrap();
         let tick = tokio::spawn(async move { runner.tick(None).await.unwrap() });
-        let waits =
-            "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while world.count(waits).await == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until_somebody_waits(&world).await;
         // It holds the organizations and waits for the series; now the ring closes.
         let locked =
             sqlx::query("SELECT id FROM organization FOR UPDATE").execute(&mut other).await;
@@ -179,5 +174,80 @@ fn first_facts_of_new_organizations_meet() {
         for id in ids {
             assert_eq!(world.balance(&id).await.available, whole(1_004), "{id}");
         }
+    });
+}
+
+async fn until_somebody_waits(world: &World) {
+    let waits = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while world.count(waits).await == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn other(world: &World, statements: &[&'static str]) -> PgConnection {
+    let mut other = PgConnection::connect(&world.options().database.unwrap()).await.unwrap();
+    for statement in statements {
+        sqlx::query(*statement).execute(&mut other).await.unwrap();
+    }
+    other
+}
+
+// A row that is dismissed while all are tried again was billed, and the answer said otherwise.
+#[test]
+fn a_row_dismissed_during_a_retry_is_not_billed() {
+    run(Engine::Postgres, |world| async move {
+        world.set_clock("2026-01-10T09:00:00Z");
+        let early = events(&[("1", "acme", "2026-01-10T08:00:00Z", "10")]);
+        let set_aside = world.usage(&early).await;
+        assert_eq!(set_aside.quarantined.len(), 1);
+        world.organizations(&[Org::new("acme", "standard", "2026-01-01")]).await;
+        let dismiss = "UPDATE usage_quarantine SET state = 'resolved', dismissed = 'test'";
+        let mut finance = other(&world, &["BEGIN", dismiss]).await;
+        let app = world.app();
+        let retry = tokio::spawn(async move { usage::retry_quarantine(&app).await.unwrap() });
+        until_somebody_waits(&world).await;
+        sqlx::query("COMMIT").execute(&mut finance).await.unwrap();
+        finance.close().await.unwrap();
+        let retried = retry.await.unwrap();
+        assert_eq!((retried.imported.accepted, retried.imported.quarantined.len()), (0, 0));
+        assert_eq!(world.count("usage_event").await, 0);
+        assert_eq!(world.count("usage_quarantine WHERE dismissed = 'test'").await, 1);
+    });
+}
+
+// An import that had begun before a catalog was applied, and waited for it, was checked against the catalog before.
+#[test]
+fn an_import_that_waited_is_checked_against_the_new_catalog() {
+    run(Engine::Postgres, |world| async move {
+        world.set_clock("2026-01-10T09:00:00Z");
+        let lock = "SELECT value FROM meta WHERE name = 'deployment' FOR UPDATE";
+        let mut operator = other(&world, &["BEGIN", lock]).await;
+        let app = world.app();
+        let file = "id,name,billing_email,plan,joined_on,currency,zone,country\n\
+                    acme,Acme,a@example.com,professional,2026-01-01,USD,UTC,US\n";
+        let import =
+            tokio::spawn(
+                async move { organizations::import(&app, file.as_bytes()).await.unwrap() },
+            );
+        until_somebody_waits(&world).await;
+        world.set_clock("2026-01-10T09:00:01Z");
+        let content = std::fs::read_to_string(world.home().join("catalog.toml")).unwrap();
+        let content = content.replace("[plans.professional]", "[plans.gone]");
+        sqlx::query(
+            "INSERT INTO catalog_version (version, effective_at, content, content_hash, recorded_at) \
+             VALUES (2, $1, $2, $3, $1)",
+        )
+        .bind(world.now())
+        .bind(&content)
+        .bind(sha256_hex(content.as_bytes()))
+        .execute(&mut operator)
+        .await
+        .unwrap();
+        sqlx::query("COMMIT").execute(&mut operator).await.unwrap();
+        operator.close().await.unwrap();
+        let imported = import.await.unwrap();
+        assert_eq!((imported.created, imported.rejected.len()), (0, 1), "{imported:?}");
+        // Made without the program, it is in no audit trail.
+        world.do_damage();
     });
 }
