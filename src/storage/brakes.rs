@@ -119,6 +119,7 @@ pub async fn confirm(
 #[derive(Record!)]
 struct Row {
     organization: String,
+    is_closed: bool,
     currency: Option<String>,
     amount_due: Option<i64>,
     status: Option<String>,
@@ -128,32 +129,44 @@ struct Row {
     credited_before: i64,
 }
 
-/// The first so many closed organizations of a run after one, in order, with this cycle's invoice and the one of the
-/// cycle before.
+/// Some organizations of a run, in order.
+#[derive(Debug)]
+pub struct Page {
+    /// Those that are closed.
+    pub lines: Vec<Line>,
+    /// The last that was looked at, closed or not; none: there is none any more.
+    pub last: Option<String>,
+}
+
+/// The first so many organizations of a run after one, with this cycle's invoice and the one of the cycle before.
 pub async fn lines(
     tx: &mut Tx,
     (cycle, due_at): (Cycle, DateTime<Utc>),
     after: &str,
     at_most: i64,
-) -> Result<Vec<Line>, StorageError> {
+) -> Result<Page, StorageError> {
     let rows = fetch_all!(
         tx,
         Row,
-        "SELECT c.organization, i.currency, i.amount_due, i.status, p.currency AS currency_before, \
-         p.amount_due AS amount_before, p.status AS status_before, \
+        // Which are closed is asked last: where statistics know of none, PostgreSQL would collect all that are left
+        // and sort them for each page.
+        "SELECT c.organization, c.state = 'closed' AS is_closed, i.currency, i.amount_due, i.status, \
+         p.currency AS currency_before, p.amount_due AS amount_before, p.status AS status_before, \
          (SELECT CAST(COALESCE(SUM(d.total), 0) AS BIGINT) FROM document d WHERE d.kind = 'credit_note' \
-         AND d.organization = p.organization AND d.subject_id = p.id) AS credited_before FROM billing_cycle c \
+         AND d.organization = p.organization AND d.subject_id = p.id) AS credited_before \
+         FROM (SELECT organization, cycle, state FROM billing_cycle WHERE cycle = $1 AND due_at = $2 \
+         AND organization > $4 ORDER BY organization LIMIT $5) c \
          LEFT JOIN invoice i ON i.organization = c.organization AND i.cycle = c.cycle \
-         LEFT JOIN invoice p ON p.organization = c.organization AND p.cycle = $3 \
-         WHERE c.cycle = $1 AND c.due_at = $2 AND c.state = 'closed' AND c.organization > $4 \
-         ORDER BY c.organization LIMIT $5",
+         LEFT JOIN invoice p ON p.organization = c.organization AND p.cycle = $3 ORDER BY c.organization",
         cycle.to_string(),
         due_at,
         cycle.previous().to_string(),
         after,
         at_most
     );
-    rows.into_iter().map(Row::into_domain).collect()
+    let last = rows.last().map(|row| row.organization.clone());
+    let closed = rows.into_iter().filter(|row| row.is_closed);
+    Ok(Page { lines: closed.map(Row::into_domain).collect::<Result<_, _>>()?, last })
 }
 
 impl Row {

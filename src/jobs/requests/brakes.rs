@@ -24,9 +24,9 @@ pub async fn movers(app: &App, run: &str) -> Result<Vec<Mover>, ServiceError> {
     let (mut movers, mut after) = (Movers::default(), String::new());
     loop {
         let page = brakes::lines(&mut tx, (cycle, run.due_at), &after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after.clone_from(&last.organization);
-        for line in &page {
+        let Some(last) = page.last else { break };
+        after = last;
+        for line in &page.lines {
             movers.take(line);
         }
     }

@@ -37,9 +37,9 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let mut after = String::new();
     loop {
         let page = brakes::lines(&mut tx, (cycle_of(&run)?, run.due_at), &after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after.clone_from(&last.organization);
-        for line in page {
+        let Some(last) = page.last else { break };
+        after = last;
+        for line in page.lines {
             look.take(&line);
             if line.draft {
                 drafts.take(line.organization);

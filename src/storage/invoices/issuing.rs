@@ -70,9 +70,11 @@ pub async fn released_drafts(
     Ok(fetch_all!(
         tx,
         DraftRow,
+        // The range is said of both tables: a plan made while there were few invoices would go through all.
         "SELECT i.organization, i.id, i.draft FROM invoice i JOIN billing_cycle c \
          ON c.organization = i.organization AND c.cycle = i.cycle \
-         WHERE c.organization BETWEEN $1 AND $2 AND c.cycle = $3 AND c.due_at = $4 AND i.status = 'draft' \
+         WHERE c.organization BETWEEN $1 AND $2 AND i.organization BETWEEN $1 AND $2 AND c.cycle = $3 \
+         AND c.due_at = $4 AND i.status = 'draft' \
          AND NOT EXISTS (SELECT 1 FROM step s WHERE s.run_id = $5 \
          AND s.state IN ('ready', 'leased', 'parked') \
          AND ((s.kind = 'close' AND s.state <> 'parked') OR s.kind = 'brake')) \

@@ -7,8 +7,8 @@ use monthend::domain::cycle::Cycle;
 use monthend::storage::admission::{self, Who};
 use monthend::storage::runs::{self, Run};
 use monthend::storage::{
-    Key, Tx, alerts, artifacts, charges, corrections, cycles, documents, dunning, grants, invoices,
-    mails, methods, organizations, pace, purchases, steps, usage,
+    Key, Tx, alerts, artifacts, brakes, charges, corrections, cycles, documents, dunning, grants,
+    invoices, mails, methods, organizations, pace, purchases, steps, usage,
 };
 use sqlx::AssertSqlSafe;
 
@@ -120,6 +120,7 @@ fn a_group_reads_its_own_rows() {
             admission::figures(tx, Who::Range(FIRST, LAST)),
             admission::figures(tx, Who::These(&names)),
             // Numbers and documents.
+            brakes::lines(tx, (works, run.due_at), FIRST, GROUP),
             invoices::released_drafts(tx, &run, FIRST, LAST),
             invoices::issued_ids(tx, (FIRST, LAST), past, "", i64::MAX),
             invoices::issued_ids(tx, ("", "~"), past, FIRST, GROUP),
