@@ -15,7 +15,9 @@ pub(super) async fn print(app: &App, number: &str, output: &Output) -> Result<bo
     let Some(shown) = documents::show(app, number).await? else { return Ok(false) };
     let (object, mut text) = match &shown.document {
         Document::CreditNote(note) => (note_json(&shown, note)?, note_text(&shown, note)),
-        Document::Receipt(receipt) => (receipt_json(receipt), receipt_text(&shown, receipt)),
+        Document::Receipt(receipt) => {
+            (receipt_json(&shown, receipt), receipt_text(&shown, receipt))
+        }
     };
     let (Value::Object(mut fields), head) = (object, shown.document.head()) else {
         return Ok(true);
@@ -52,10 +54,29 @@ fn note_json(shown: &Shown, note: &CreditNote) -> Result<Value> {
         "settled": note.settled, "refunds": refunds, "returned": note.returned, "taken_back": note.taken_back}))
 }
 
-fn receipt_json(receipt: &Receipt) -> Value {
+fn receipt_json(shown: &Shown, receipt: &Receipt) -> Value {
     json!({"purchase": receipt.purchase, "subtotal": receipt.subtotal, "tax": receipt.tax, "total": receipt.total,
         "lines": lines_json(&receipt.lines), "paid_on": receipt.paid_on, "paid_with": receipt.paid_with,
-        "credits": receipt.credits, "usable_until": receipt.usable_until})
+        "credits": receipt.credits, "usable_until": receipt.usable_until,
+        "credit_notes": credit_notes_json(&shown.credit_notes)})
+}
+
+/// Credit notes of an invoice or a receipt.
+pub(super) fn credit_notes_json(notes: &[CreditNote]) -> Value {
+    let note = |note: &CreditNote| {
+        json!({"number": note.head.number, "issued_on": note.head.issued_on, "subtotal": note.subtotal,
+            "tax": note.tax, "total": note.total, "reason": note.reason})
+    };
+    notes.iter().map(note).collect()
+}
+
+/// Credit notes of an invoice or a receipt, a line each.
+pub(super) fn credit_notes_text(notes: &[CreditNote]) -> String {
+    let line = |note: &CreditNote| {
+        let CreditNote { head, total, reason, .. } = note;
+        format!("\ncredited {total} by {} on {}: {reason}", head.number, head.issued_on)
+    };
+    notes.iter().map(line).collect()
 }
 
 fn note_text(shown: &Shown, note: &CreditNote) -> String {
@@ -93,8 +114,9 @@ fn note_text(shown: &Shown, note: &CreditNote) -> String {
 
 fn receipt_text(shown: &Shown, receipt: &Receipt) -> String {
     let until = receipt.usable_until.map(|day| format!(", usable until {day}")).unwrap_or_default();
+    let credited = credit_notes_text(&shown.credit_notes);
     format!(
-        "Receipt {} of {}, issued on {}: {} credits for {} with tax, paid on {} with {}{until}.\n{}\n  tax {}",
+        "Receipt {} of {}, issued on {}: {} credits for {} with tax, paid on {} with {}{until}.\n{}\n  tax {}{credited}",
         receipt.head.number,
         shown.organization,
         receipt.head.issued_on,

@@ -55,7 +55,7 @@ fn recurring_json(again: &Recurring) -> Value {
 
 fn recurring_text(again: &Recurring) -> String {
     let mut text = format!(
-        "\nEach cycle: plan {}, {}, {} credits; next invoice {}",
+        "\nThis cycle: plan {}, {}, {} credits; next invoice {}",
         again.plan,
         again.fee,
         again.allowance,

@@ -136,10 +136,9 @@ fn shown_json(app: &App, shown: &Shown) -> Result<Value> {
     let charges: Vec<Value> = shown
         .charges
         .iter()
-        .map(|charge| {
+        .map(|(charge, method)| {
             json!({"id": charge.id, "attempt": charge.attempt, "state": charge.state.as_str(),
-                "amount": charge.request.amount, "message": charge.message,
-                "method": app.gateway.describe(&charge.request.payment_method),
+                "amount": charge.request.amount, "message": charge.message, "method": method,
                 "sent_at": charge.first_sent_at.map(instant)})
         })
         .collect();
@@ -151,14 +150,6 @@ fn shown_json(app: &App, shown: &Shown) -> Result<Value> {
                 "reference": payment.reference, "received_on": payment.received_on}))
         })
         .collect::<Result<Vec<Value>>>()?;
-    let credit_notes: Vec<Value> = shown
-        .credit_notes
-        .iter()
-        .map(|note| {
-            json!({"number": note.head.number, "issued_on": note.head.issued_on, "subtotal": note.subtotal,
-                "tax": note.tax, "total": note.total, "reason": note.reason})
-        })
-        .collect();
     if let Some(fields) = object.as_object_mut() {
         fields.insert("due_on".to_owned(), json!(shown.document.header.due_on));
         fields.insert("lines".to_owned(), lines_json(&draft.lines));
@@ -167,7 +158,7 @@ fn shown_json(app: &App, shown: &Shown) -> Result<Value> {
         fields.insert("statement".to_owned(), statement_json(&draft.statement)?);
         fields.insert("charges".to_owned(), json!(charges));
         fields.insert("payments".to_owned(), json!(payments));
-        fields.insert("credit_notes".to_owned(), json!(credit_notes));
+        fields.insert("credit_notes".to_owned(), document::credit_notes_json(&shown.credit_notes));
     }
     Ok(object)
 }
@@ -204,13 +195,11 @@ fn shown_text(app: &App, shown: &Shown) -> Result<String> {
         .collect();
     text.push_str(&table(&["meter", "cycle", "events", "credits"], &[2, 3], usage));
     text.push_str(&format!("\n\n{}\n", statement_text(&draft.statement)));
-    for charge in &shown.charges {
+    for (charge, method) in &shown.charges {
         let message = charge.message.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
         text.push_str(&format!(
-            "\ncharge {} by {}: {}{message}",
-            charge.attempt,
-            app.gateway.describe(&charge.request.payment_method),
-            charge.state
+            "\ncharge {} by {method}: {}{message}",
+            charge.attempt, charge.state
         ));
     }
     for payment in &shown.payments {
@@ -222,12 +211,7 @@ fn shown_text(app: &App, shown: &Shown) -> Result<String> {
             payment.reference
         ));
     }
-    for note in &shown.credit_notes {
-        text.push_str(&format!(
-            "\ncredited {} by {} on {}: {}",
-            note.total, note.head.number, note.head.issued_on, note.reason
-        ));
-    }
+    text.push_str(&document::credit_notes_text(&shown.credit_notes));
     for file in [&row.pdf, &row.csv].into_iter().flatten() {
         text.push_str(&format!("\n{}", path(&app.documents().join(file))));
     }

@@ -11,7 +11,7 @@ use super::arguments::OrgCommand;
 use super::output::{Output, instant, pause_reason, state_text, table};
 use crate::app::App;
 use crate::domain::decimal;
-use crate::domain::plan::{RolloverCap, Term};
+use crate::domain::plan::{CycleTerms, RolloverCap, Term};
 use crate::services::admission::{self, Standing};
 use crate::services::{credits, organizations};
 use crate::storage::organizations::Stored;
@@ -136,7 +136,8 @@ async fn show(app: &App, id: &str, output: &Output) -> Result<Outcome> {
         "open_cycle": open.as_ref().map(|open| json!({
             "cycle": open.open.cycle, "starts_at": instant(open.open.bounds.starts_at),
             "ends_at": instant(open.open.bounds.ends_at), "due_at": instant(open.due_at),
-            "plan": open.open.terms.plan,
+            "plan": open.open.terms.plan, "allowance": open.open.terms.allowance,
+            "fee": open.open.terms.fee, "overage_price": open.open.terms.overage_price.map(decimal::text),
         })),
         "available": balance.available,
     });
@@ -145,11 +146,15 @@ async fn show(app: &App, id: &str, output: &Output) -> Result<Outcome> {
         let cycle = open.as_ref().map_or_else(String::new, |open| {
             format!("{}, ends {}", open.open.cycle, instant(open.open.bounds.ends_at))
         });
+        let is_new = open.as_ref().is_some_and(|open| open.open.terms.plan != o.plan);
+        let plan = format!("{}{}", o.plan, if is_new { ", from the next cycle on" } else { "" });
+        let terms = open.as_ref().map_or_else(String::new, |open| frozen(&open.open.terms));
         for (what, value) in [
-            ("plan", o.plan.clone()),
+            ("plan", plan),
             ("state", state_text(balance.reason)),
             ("available", format!("{} credits", balance.available)),
             ("open cycle", cycle),
+            ("its terms", terms),
             ("zone, currency", format!("{}, {}", o.zone.name(), o.currency)),
             ("joined on", o.joined_on.to_string()),
             ("mails go to", o.billing_emails.join(", ")),
@@ -167,6 +172,15 @@ async fn show(app: &App, id: &str, output: &Output) -> Result<Outcome> {
         text
     });
     Ok(Outcome::Done)
+}
+
+/// The terms a cycle has had since it opened: a plan or contract that changed since holds from the next one on.
+fn frozen(terms: &CycleTerms) -> String {
+    let overage = terms.overage_price.map_or_else(
+        || "pauses without credits".to_owned(),
+        |price| format!("overage {}", decimal::text(price)),
+    );
+    format!("plan {}, {} credits, fee {}, {overage}", terms.plan, terms.allowance, terms.fee)
 }
 
 /// What a contract says, for people; nothing where the plan decides.

@@ -11,8 +11,7 @@ use super::arguments::reason;
 use super::output::{Output, instant, table};
 use crate::app::App;
 use crate::domain::credits::Credits;
-use crate::services::recharges::{self, Settings};
-use crate::storage::recharges::Recharge;
+use crate::services::recharges::{self, Listed, Settings};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RechargeCommand {
@@ -64,12 +63,11 @@ pub(super) async fn run(
                 monthly_limit: &given.monthly_limit,
                 cool_off_minutes: given.cool_off,
             };
-            let recharge =
-                recharges::set(app, &given.organization, &settings, &given.reason).await?;
-            output.result(&object(&recharge), || {
+            let listed = recharges::set(app, &given.organization, &settings, &given.reason).await?;
+            output.result(&object(&listed), || {
                 format!(
-                    "{} buys {} whenever fewer than {} credits are left, for at most {} a month.",
-                    given.organization, given.package, given.below, given.monthly_limit
+                    "{} buys {} whenever fewer than {} credits are left, for at most {} a month, tax included.",
+                    given.organization, given.package, given.below, listed.limit
                 )
             });
         }
@@ -92,30 +90,35 @@ pub(super) async fn run(
                     "state",
                     "below",
                     "package",
+                    "spent",
+                    "of a month",
                     "cool-off (min)",
                     "failures",
                     "last",
                 ];
-                table(&header, &[2, 4, 5], rows)
+                table(&header, &[2, 4, 5, 6, 7], rows)
             });
         }
     }
     Ok(Outcome::Done)
 }
 
-fn object(recharge: &Recharge) -> Value {
+fn object(Listed { recharge, limit, spent }: &Listed) -> Value {
     json!({"organization": recharge.organization, "state": recharge.state,
         "below": Credits::from_nano(recharge.threshold), "package": recharge.package,
+        "monthly_limit": limit, "spent_this_month": spent,
         "monthly_limit_minor": recharge.monthly_limit, "cool_off_minutes": recharge.cool_off_minutes,
         "failures": recharge.failures, "last_at": recharge.last_at.map(instant)})
 }
 
-fn cells(recharge: &Recharge) -> Vec<String> {
+fn cells(Listed { recharge, limit, spent }: &Listed) -> Vec<String> {
     vec![
         recharge.organization.clone(),
         recharge.state.clone(),
         Credits::from_nano(recharge.threshold).to_string(),
         recharge.package.clone(),
+        spent.amount_text(),
+        limit.to_string(),
         recharge.cool_off_minutes.to_string(),
         recharge.failures.to_string(),
         recharge.last_at.map(instant).unwrap_or_default(),

@@ -38,7 +38,9 @@ pub enum CorrectionError {
         left: Money,
     },
     /// More credits than can go back.
-    #[error("{wanted} credits are more than the {left} that can be {what}")]
+    #[error(
+        "{wanted} credits are more than the {left} that can be {what}; what lapsed, or was never used, cannot"
+    )]
     TooManyCredits {
         /// What was asked for.
         wanted: Credits,
@@ -48,8 +50,11 @@ pub enum CorrectionError {
         what: &'static str,
     },
     /// Nothing was asked for.
-    #[error("give an amount or a number of credits above 0")]
+    #[error("give an amount or a number of credits above 0, of what is not credited yet")]
     Nothing,
+    /// What is left, or the price of so few credits, comes to nothing in money.
+    #[error("that comes to {0}: there is nothing to credit")]
+    Worthless(Money),
     /// An amount is out of range.
     #[error(transparent)]
     Money(#[from] MoneyError),
@@ -75,7 +80,7 @@ pub fn part(
     let left = whole.net.minus(credited.net)?;
     let net = net.unwrap_or(left);
     if !net.is_positive() {
-        return Err(CorrectionError::Nothing);
+        return Err(CorrectionError::Worthless(net));
     }
     if net.minor() > left.minor() {
         return Err(CorrectionError::TooMuch { wanted: net, left });
@@ -160,7 +165,7 @@ mod tests {
                 credited.tax = credited.tax.plus(now.tax).unwrap();
             }
             assert_eq!(credited, whole);
-            assert_eq!(part(whole, credited, None), Err(CorrectionError::Nothing));
+            assert_eq!(part(whole, credited, None), Err(CorrectionError::Worthless(usd(0))));
         }
         let none = Amounts { net: usd(0), tax: usd(0) };
         assert!(matches!(

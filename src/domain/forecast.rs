@@ -102,8 +102,26 @@ pub struct Position {
 pub struct Outlook {
     /// The grant, with what is left of it after the use so far.
     pub open: OpenGrant,
+    /// What will lapse of it at the present pace, by the end of the cycle that takes it: what it then has above the
+    /// plan's cap, and at last what is left.
+    pub lapses: Vec<(DateTime<Utc>, Credits)>,
+}
+
+impl Outlook {
     /// What will lapse of it at the present pace.
-    pub unused: Credits,
+    ///
+    /// # Errors
+    /// Out of range.
+    pub fn unused(&self) -> Result<Credits, RoundingError> {
+        Ok(Credits::total(self.lapses.iter().map(|(_, lapse)| *lapse))?)
+    }
+
+    /// What will lapse of it at an instant.
+    #[must_use]
+    pub fn lapses_at(&self, at: DateTime<Utc>) -> Credits {
+        let found = self.lapses.iter().find(|(end, _)| *end == at);
+        found.map_or(Credits::ZERO, |(_, lapse)| *lapse)
+    }
 }
 
 /// A forecast.
@@ -190,7 +208,7 @@ pub fn forecast(
     let uncovered = burn(&mut grants, position.used.plus(position.deficit)?)?;
     grants.retain(|open| open.remaining.is_positive());
     let mut outlook: Vec<Outlook> =
-        grants.iter().map(|open| Outlook { open: open.clone(), unused: Credits::ZERO }).collect();
+        grants.iter().map(|open| Outlook { open: open.clone(), lapses: Vec::new() }).collect();
     let (mut cycle, mut from) = (position.cycle.clone(), now);
     // Use beyond all grants is billed, or the next allowance pays for it first (D8).
     let bills = cycle.terms.overage_price.is_some();
@@ -212,7 +230,7 @@ pub fn forecast(
         let ended = end_cycle(grants, demand, cycle.cycle, &cycle.terms)?;
         for (id, lapse) in ended.lapsed {
             for out in outlook.iter_mut().filter(|out| out.open.grant.id == id) {
-                out.unused = out.unused.plus(lapse)?;
+                out.lapses.push((cycle.bounds.ends_at, lapse));
             }
         }
         // Operations pause when nothing is left: the pace makes no deficit of its own.

@@ -126,6 +126,9 @@ pub enum Notice {
         grants: Vec<ExpiringGrant>,
         /// What will probably lapse at the present pace; zero: all will be used in time.
         unused: Credits,
+        /// What of it lapses because it is more than the plan carries on, at the present pace.
+        #[serde(default)]
+        over_cap: Credits,
     },
     /// New operations are paused (S49).
     Paused {

@@ -22,6 +22,8 @@ pub struct Shown {
     pub files: Vec<Artifact>,
     /// Money on its way back for it, oldest first.
     pub refunds: Vec<Refund>,
+    /// What was corrected of a receipt since, in the order of their numbers.
+    pub credit_notes: Vec<CreditNote>,
 }
 
 impl Shown {
@@ -40,9 +42,15 @@ pub async fn show(app: &App, number: &str) -> Result<Option<Shown>, ServiceError
     let mut tx = app.db.read().await?;
     let Some(row) = documents::by_number(&mut tx, number).await? else { return Ok(None) };
     let (organization, id) = (row.organization.as_str(), row.id.as_str());
+    let document = row.document()?;
+    let credit_notes = match &document {
+        Document::Receipt(_) => credit_notes_of(&mut tx, organization, &row.subject_id).await?,
+        Document::CreditNote(_) => Vec::new(),
+    };
     Ok(Some(Shown {
         cycle: parsed("document", "cycle", id, &row.cycle)?,
-        document: row.document()?,
+        document,
+        credit_notes,
         files: artifacts::of_invoice(&mut tx, organization, id).await?,
         refunds: refunds::of_document(&mut tx, organization, id).await?,
         organization: row.organization,

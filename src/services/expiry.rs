@@ -10,13 +10,27 @@ use super::notices::{self, Telling};
 use super::standings::Standing;
 use crate::config::alerts::ExpiryNotices;
 use crate::domain::credits::Credits;
-use crate::domain::forecast::{self, Outlook};
+use crate::domain::forecast;
 use crate::domain::grant::{Grant, Source};
 use crate::domain::rounding;
 use crate::mail::{Notice, notices::ExpiringGrant};
 use crate::storage::alerts::{self, Expiry};
 use crate::storage::mails::Mail;
 use crate::storage::{Tx, contacts};
+
+/// Days before a cycle's end from which on it is told what the plan's cap will take: earlier the pace says little.
+const CAP_DAYS: i64 = 7;
+
+/// What lapses of one grant at an instant.
+struct Lapsing<'a> {
+    grant: &'a Grant,
+    /// All that does, unless it is used before.
+    total: Credits,
+    /// What will at the present pace.
+    unused: Credits,
+    /// Because it is more than the plan carries on, not because the grant ends.
+    over_cap: bool,
+}
 
 /// Tells organizations of a range what lapses soon, at each mark once; gives the mails, which need steps. The
 /// organizations are locked by the caller.
@@ -62,19 +76,28 @@ fn due_of<'a>(
 ) -> Result<Vec<(&'a Standing, Expiry, Notice)>, ServiceError> {
     let organization = &standing.stored.organization;
     let (id, zone) = (&organization.id, organization.zone);
-    let mut groups: BTreeMap<DateTime<Utc>, Vec<&Outlook>> = BTreeMap::new();
+    let ends_at = standing.cycle.bounds.ends_at;
+    let ends_soon = forecast::days_until(ends_at, zone, now) <= CAP_DAYS;
+    let mut groups: BTreeMap<DateTime<Utc>, Vec<Lapsing<'_>>> = BTreeMap::new();
     for outlook in &standing.forecast.grants {
         let grant = &outlook.open.grant;
-        if let Some(at) =
-            grant.expires_at.filter(|_| settings.monthly_allowance || !is_monthly(grant))
-        {
-            groups.entry(at).or_default().push(outlook);
+        let expires_at =
+            grant.expires_at.filter(|_| settings.monthly_allowance || !is_monthly(grant));
+        if let Some(at) = expires_at {
+            let (total, unused) = (outlook.open.remaining, outlook.lapses_at(at));
+            groups.entry(at).or_default().push(Lapsing { grant, total, unused, over_cap: false });
+        }
+        // What the plan's cap takes of one that goes on.
+        let cut = outlook.lapses_at(ends_at);
+        if ends_soon && cut.is_positive() && grant.expires_at != Some(ends_at) {
+            let lapsing = Lapsing { grant, total: cut, unused: cut, over_cap: true };
+            groups.entry(ends_at).or_default().push(lapsing);
         }
     }
     let mut due = Vec::new();
     for (expires_at, lapsing) in groups {
         let until = |since| forecast::days_until(expires_at, zone, since);
-        let granted = lapsing.iter().map(|outlook| until(outlook.open.grant.granted_at)).max();
+        let granted = lapsing.iter().map(|lapsing| until(lapsing.grant.granted_at)).max();
         let days = until(now);
         let Some(mark) = forecast::mark(&settings.days, days, granted.unwrap_or(days)) else {
             continue;
@@ -82,8 +105,10 @@ fn due_of<'a>(
         if known.contains(&(id.clone(), expires_at, i64::from(mark))) {
             continue;
         }
-        let total = Credits::total(lapsing.iter().map(|outlook| outlook.open.remaining))?;
-        let unused = Credits::total(lapsing.iter().map(|outlook| outlook.unused))?;
+        let total = Credits::total(lapsing.iter().map(|lapsing| lapsing.total))?;
+        let unused = Credits::total(lapsing.iter().map(|lapsing| lapsing.unused))?;
+        let over_cap = lapsing.iter().filter(|lapsing| lapsing.over_cap);
+        let over_cap = Credits::total(over_cap.map(|lapsing| lapsing.total))?;
         let value = |price| rounding::credits_at_price(total, price, organization.currency);
         let days = u16::try_from(days).unwrap_or(mark);
         let notice = Notice::Expiry {
@@ -91,8 +116,9 @@ fn due_of<'a>(
             usable_until: forecast::last_day(expires_at, zone),
             total,
             value: standing.price.map(value).transpose()?,
-            grants: lapsing.iter().map(|outlook| expiring(outlook)).collect(),
+            grants: lapsing.iter().map(expiring).collect(),
             unused,
+            over_cap,
         };
         let row = Expiry {
             organization: id.clone(),
@@ -113,12 +139,12 @@ fn is_monthly(grant: &Grant) -> bool {
     grant.source == Source::Allowance && grant.last_cycle == Some(grant.cycle)
 }
 
-fn expiring(outlook: &Outlook) -> ExpiringGrant {
-    let grant = &outlook.open.grant;
+fn expiring(lapsing: &Lapsing<'_>) -> ExpiringGrant {
+    let Lapsing { grant, total, .. } = lapsing;
     ExpiringGrant {
         id: grant.id.clone(),
         source: grant.source,
         cycle: grant.cycle,
-        remaining: outlook.open.remaining,
+        remaining: *total,
     }
 }

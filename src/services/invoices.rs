@@ -1,6 +1,6 @@
 //! Invoices as people ask for them: lists, and one with its lines and statement.
 
-use super::{ServiceError, documents, no_organization};
+use super::{ServiceError, documents, methods, no_organization};
 use crate::app::App;
 use crate::domain::cycle::Cycle;
 use crate::domain::document::CreditNote;
@@ -17,8 +17,8 @@ pub struct Shown {
     pub row: Row,
     /// What is printed.
     pub document: InvoiceDocument,
-    /// Every attempt to charge it.
-    pub charges: Vec<Charge>,
+    /// Every attempt to charge it, and how its method is shown.
+    pub charges: Vec<(Charge, String)>,
     /// Money that came in for it.
     pub payments: Vec<Payment>,
     /// What was corrected since, in the order of their numbers.
@@ -62,7 +62,12 @@ pub async fn show(app: &App, number: &str) -> Result<Shown, ServiceError> {
         .await?
         .ok_or_else(|| no_invoice(number))?
         .document()?;
-    let charges = charges::of_subject(&mut tx, &row.organization, &row.id).await?;
+    let mut charges = Vec::new();
+    for charge in charges::of_subject(&mut tx, &row.organization, &row.id).await? {
+        let token = &charge.request.payment_method;
+        let method = methods::label(app, &mut tx, &row.organization, token).await?;
+        charges.push((charge, method));
+    }
     let payments = payments::of_invoice(&mut tx, &row.organization, &row.id).await?;
     let credit_notes = documents::credit_notes_of(&mut tx, &row.organization, &row.id).await?;
     Ok(Shown { row, document, charges, payments, credit_notes })

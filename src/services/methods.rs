@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{ServiceError, no_organization};
+use super::{ServiceError, identity, no_organization};
 use crate::app::App;
 use crate::domain::dunning::{self, Candidate, NoMethod};
 use crate::domain::organization::Organization;
@@ -253,6 +253,8 @@ pub async fn remove(app: &App, id: &str, token: &str, reason: &str) -> Result<()
 /// # Errors
 /// No such organization, or a provider that does not answer.
 pub async fn refresh(app: &App, id: &str) -> Result<usize, ServiceError> {
+    // Another account knows none of them: what it says of them is nothing.
+    identity::allow_effects(app)?;
     let (_, saved) = list(app, id).await?;
     let mut changed = 0;
     for (method, _) in saved {
@@ -279,7 +281,7 @@ pub async fn refresh(app: &App, id: &str) -> Result<usize, ServiceError> {
             Some(details) => {
                 let expires = details.expires.map(|cycle| cycle.to_string());
                 if method.checked_at.is_some() && expires > method.expires {
-                    methods::set_state(&mut tx, id, &method.token, methods::USABLE).await?;
+                    methods::renew(&mut tx, id, &method.token).await?;
                 }
                 let is_new = (method.brand.as_ref(), &method.last4, &method.expires)
                     != (Some(&details.brand), &details.last4, &expires);

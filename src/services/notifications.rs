@@ -3,7 +3,7 @@
 //! They come late, twice, out of order, or from someone else. So each is remembered by its id, and all it
 //! does is to let the step go that asks the provider how things stand, or to ask where the step is done.
 
-use super::{ServiceError, methods, refunds as money_back};
+use super::{ServiceError, identity, methods, refunds as money_back};
 use crate::app::App;
 use crate::domain::payment::{
     ChargeState, EventSubject, ProviderEvent, RefundOutcome, RefundRequest,
@@ -101,6 +101,7 @@ async fn arrived(
     refund: &Refund,
     request: &RefundRequest,
 ) -> Result<(), ServiceError> {
+    identity::allow_effects(app)?;
     let is_failure = event.kind.ends_with(".failed");
     let said = app.gateway.lookup_refund(request).await;
     let said = said.map_err(|error| ServiceError::Refused(error.to_string()))?;

@@ -8,6 +8,7 @@ use super::consequences::Consequences;
 use super::purchases::{self, Begun, Wanted};
 use super::{ServiceError, credits, no_organization, notices};
 use crate::app::App;
+use crate::domain::admission::Reason;
 use crate::domain::credits::Credits;
 use crate::domain::cycle::Cycle;
 use crate::domain::dunning::NoMethod;
@@ -43,7 +44,7 @@ pub async fn set(
     id: &str,
     settings: &Settings<'_>,
     reason: &str,
-) -> Result<Recharge, ServiceError> {
+) -> Result<Listed, ServiceError> {
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
     ledger::lock(&mut tx, id, id).await?;
@@ -60,15 +61,11 @@ pub async fn set(
     }
     let currency = stored.organization.currency;
     let limit = Money::parse(settings.monthly_limit, currency)?;
-    let history = History::load(&mut tx).await?;
-    let (_, price) = history
-        .in_force(now)
-        .catalog
-        .package(settings.package, currency)
-        .map_err(|error| ServiceError::Refused(error.to_string()))?;
+    let wanted = Wanted::Package(settings.package.to_owned());
+    let price = purchases::price_of(app, &mut tx, &stored, &wanted).await?;
     if limit.minor() < price.minor() {
         return Err(ServiceError::Refused(format!(
-            "the monthly limit {limit} is less than one package, which costs {price} before tax"
+            "the monthly limit {limit} is less than one package, which costs {price} with tax"
         )));
     }
     let recharge = Recharge {
@@ -87,8 +84,9 @@ pub async fn set(
         settings.threshold, settings.package
     );
     audit::append(&mut tx, now, &app.actor, &command, reason).await?;
+    let listed = listed(&mut tx, recharge, now).await?;
     tx.commit().await?;
-    Ok(recharge)
+    Ok(listed)
 }
 
 /// Turns automatic purchases off.
@@ -110,13 +108,41 @@ pub async fn off(app: &App, id: &str, reason: &str) -> Result<(), ServiceError> 
     Ok(())
 }
 
+/// Automatic purchases of an organization, and how far they are from their limit.
+#[derive(Debug)]
+pub struct Listed {
+    /// What it buys.
+    pub recharge: Recharge,
+    /// Most money a calendar month, tax included.
+    pub limit: Money,
+    /// What they came to in this one.
+    pub spent: Money,
+}
+
 /// All organizations with automatic purchases.
 ///
 /// # Errors
 /// The database fails.
-pub async fn list(app: &App) -> Result<Vec<Recharge>, ServiceError> {
+pub async fn list(app: &App) -> Result<Vec<Listed>, ServiceError> {
+    let now = app.clock.now();
     let mut tx = app.db.read().await?;
-    Ok(recharges::all(&mut tx).await?)
+    let mut all = Vec::new();
+    for recharge in recharges::all(&mut tx).await? {
+        all.push(listed(&mut tx, recharge, now).await?);
+    }
+    Ok(all)
+}
+
+async fn listed(
+    tx: &mut Tx,
+    recharge: Recharge,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<Listed, ServiceError> {
+    let id = recharge.organization.as_str();
+    let stored = organizations::get(tx, id).await?.ok_or_else(|| no_organization(id))?;
+    let limit = Money::from_minor(recharge.monthly_limit, stored.organization.currency);
+    let spent = spent_this_month(&stored.organization, &bought::all(tx, id).await?, now)?;
+    Ok(Listed { recharge, limit, spent })
 }
 
 /// Buys for one organization if it wants it now. Gives what follows; empty: nothing was bought.
@@ -141,6 +167,10 @@ pub async fn buy_if_low(
     let stored = organizations::get(tx, id).await?.ok_or_else(|| no_organization(id))?;
     let balance = credits::balance_of(app, tx, &stored).await?;
     let earlier = bought::all(tx, id).await?;
+    // What it could not use is not sold to it; that it has run out is why it buys.
+    if matches!(balance.reason, Some(Reason::ByHand | Reason::Unpaid)) {
+        return Ok(Consequences::default());
+    }
     // Credits that are being paid for count as there: an unclear charge must not buy twice.
     let underway = earlier.iter().any(|purchase| purchase.state == "open");
     if underway || balance.available.nano() >= recharge.threshold {

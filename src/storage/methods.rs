@@ -119,6 +119,30 @@ pub async fn set_state(
     Ok(touched == 1)
 }
 
+/// A method was declined for good. One that was taken away meanwhile stays away.
+pub async fn refuse(tx: &mut Tx, organization: &str, token: &str) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE payment_method SET state = 'refused' \
+         WHERE organization = $1 AND token = $2 AND state <> 'removed'",
+        organization,
+        token
+    );
+    Ok(())
+}
+
+/// A method that was declined for good was renewed. One that was taken away meanwhile stays away.
+pub async fn renew(tx: &mut Tx, organization: &str, token: &str) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE payment_method SET state = 'usable' \
+         WHERE organization = $1 AND token = $2 AND state = 'refused'",
+        organization,
+        token
+    );
+    Ok(())
+}
+
 /// One method.
 pub async fn get(
     tx: &mut Tx,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use macro_rules_attribute::derive;
 
-use super::db::{Record, execute, fetch_all, fetch_one, insert};
+use super::db::{Record, Statement, execute, fetch_all, fetch_one, insert, rows_per_statement};
 use super::{StorageError, Tx};
 use crate::domain::ids;
 
@@ -104,6 +104,22 @@ pub async fn resolve(
         dismissed.map(str::to_owned)
     );
     Ok(touched == 1)
+}
+
+/// Marks rows of these contents as accepted after all: they arrived by another file.
+pub async fn arrived(
+    tx: &mut Tx,
+    contents: &[String],
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    let hashes: Vec<String> = contents.iter().map(|raw| ids::sha256_hex(raw.as_bytes())).collect();
+    for chunk in hashes.chunks(rows_per_statement(1)) {
+        let mut statement =
+            Statement::new("UPDATE usage_quarantine SET state = 'resolved', resolved_at = ");
+        statement.bind(now).push(" WHERE state = 'open' AND raw_hash IN (").list(chunk).push(")");
+        statement.execute(tx).await?;
+    }
+    Ok(())
 }
 
 /// A row that a person took off the list.

@@ -329,3 +329,23 @@ both_engines!(missed_marks_are_caught_up_once, |world| {
         "SELECT CAST(mark AS TEXT) || ' ' || CAST(days AS TEXT) FROM expiry_notice ORDER BY mark";
     assert_eq!(world.table(rows).await.concat(), ["1 1", "7 5"]);
 });
+
+// What the plan's cap takes at the month's end was announced to nobody.
+both_engines!(what_the_cap_takes_is_told_in_the_last_week, |world| {
+    world.restart(&[("mode = \"test\"", "mode = \"test\"\nalerts = []")]).await;
+    world.set_clock("2026-01-01T09:00:00Z");
+    let acme = Org::new("acme", "standard", "2026-01-01")
+        .with("allowance", "1000")
+        .with("rollover_cycles", "3")
+        .with("rollover_cap", "400");
+    world.organizations(&[acme]).await;
+    used(&world, "1", "acme", "100").await;
+    assert_eq!(ten_o_clock(&world, "2026-01-20T10:00:00Z", 12).await, ["2026-01-25", "2026-01-31"]);
+    let totals = world.table("SELECT CAST(total AS TEXT) FROM expiry_notice").await.concat();
+    assert_eq!(totals, vec![whole(500).nano().to_string(); 2]);
+    let facts = world.table("SELECT facts FROM notice WHERE kind = 'expiry'").await.concat();
+    assert!(facts.iter().all(|facts| facts.contains("\"over_cap\":\"500\"")), "{facts:?}");
+    world.set_clock("2026-02-01T02:00:00Z");
+    world.clean_tick().await;
+    assert_eq!(world.statement("acme", "2026-01").await.expired, whole(500));
+});

@@ -4,8 +4,9 @@
 
 use monthend::jobs::report::Report;
 use monthend::jobs::requests::{self, record_transfer};
-use monthend::services::ServiceError;
 use monthend::services::charging::Transfer;
+use monthend::services::{ServiceError, methods};
+use monthend::storage::methods as saved;
 
 use crate::harness::provider::{Flaky, Line};
 use crate::harness::{Org, World, both_engines};
@@ -261,4 +262,60 @@ both_engines!(a_provider_that_is_away_all_weekend_costs_nothing, |world| {
         (provider.sent(), world.count("invoice WHERE payment_status = 'paid'").await),
         (20, 20)
     );
+});
+
+// A card that was taken away while its charge waited was charged when the provider was back.
+both_engines!(a_method_taken_away_meanwhile_is_not_charged, |world| {
+    world.set_clock("2026-01-01T09:00:00Z");
+    world.organizations(&[Org::new("acme", "standard", "2026-01-01").pays("ok")]).await;
+    let provider = Flaky::new(world.home(), Line::Down);
+    world.collect_by(provider.clone()).await;
+    world.set_clock("2026-02-01T02:00:00Z");
+    assert!(!world.tick(None).await.unwrap().is_clean());
+    methods::remove(&world.app(), "acme", "pm_sandbox_ok", "asked to").await.unwrap();
+    provider.set(Line::Works);
+    world.pass(3_600);
+    world.tick(None).await.unwrap();
+    // Nothing was sent: the attempt is called off, and the customer is asked for another card.
+    let attempts = "SELECT state || ' ' || decline_code FROM charge ORDER BY attempt";
+    assert_eq!(world.table(attempts).await.concat(), ["declined canceled"]);
+    assert_eq!((provider.sent(), world.parked().await.len()), (0, 0));
+    assert_eq!(world.count("dunning").await, 1);
+    methods::add(&world.app(), "acme", "pm_sandbox_ok", true, "it is back").await.unwrap();
+    world.pass(24 * 3_600);
+    world.tick(None).await.unwrap();
+    assert_eq!((stands(&world, "acme").await, provider.sent()), (paid(), 1));
+});
+
+// A card that was replaced while its charge waited: the new one pays.
+both_engines!(a_method_replaced_meanwhile_leaves_it_to_the_new_one, |world| {
+    world.set_clock("2026-01-01T09:00:00Z");
+    world.organizations(&[Org::new("acme", "standard", "2026-01-01").pays("stolen")]).await;
+    let provider = Flaky::new(world.home(), Line::Down);
+    world.collect_by(provider.clone()).await;
+    world.set_clock("2026-02-01T02:00:00Z");
+    assert!(!world.tick(None).await.unwrap().is_clean());
+    world.organizations(&[Org::new("acme", "standard", "2026-01-01").pays("ok")]).await;
+    provider.set(Line::Works);
+    world.pass(3_600);
+    world.tick(None).await.unwrap();
+    assert_eq!((stands(&world, "acme").await, provider.sent()), (paid(), 1));
+    let attempts = "SELECT state || ' ' || payment_method FROM charge ORDER BY attempt";
+    assert_eq!(
+        world.table(attempts).await.concat(),
+        ["declined pm_sandbox_stolen", "succeeded pm_sandbox_ok"]
+    );
+});
+
+// The bank's last word on a card that was taken away brought it back as a fallback.
+both_engines!(a_refusal_brings_no_method_back, |world| {
+    world.set_clock("2026-01-01T09:00:00Z");
+    world.organizations(&[Org::new("acme", "standard", "2026-01-01").pays("stolen")]).await;
+    methods::remove(&world.app(), "acme", "pm_sandbox_stolen", "asked to").await.unwrap();
+    let mut tx = world.app().db.write().await.unwrap();
+    saved::refuse(&mut tx, "acme", "pm_sandbox_stolen").await.unwrap();
+    saved::renew(&mut tx, "acme", "pm_sandbox_stolen").await.unwrap();
+    tx.commit().await.unwrap();
+    let states = world.table("SELECT state FROM payment_method").await.concat();
+    assert_eq!(states, ["removed"]);
 });

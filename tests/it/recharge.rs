@@ -6,7 +6,7 @@
 use monthend::jobs::requests;
 use monthend::services::purchases::Wanted;
 use monthend::services::recharges::{self, Settings};
-use monthend::services::{ServiceError, methods};
+use monthend::services::{ServiceError, admission, methods};
 
 use crate::harness::provider::{Flaky, Line};
 use crate::harness::world::whole;
@@ -51,13 +51,14 @@ async fn receipts(world: &World) -> i64 {
 
 async fn state(world: &World) -> (String, i64) {
     let all = recharges::list(&world.app()).await.unwrap();
-    (all[0].state.clone(), all[0].failures)
+    (all[0].recharge.state.clone(), all[0].recharge.failures)
 }
 
 // S35: at the threshold nothing; below it one package, an hour's rest, and never beyond the month's limit.
 both_engines!(bought_below_the_threshold_within_limits, |world| {
     joined(&world, "ok").await;
-    assert!(on(&world, "99.99").await.is_err(), "less than one package");
+    let refused = on(&world, "119.99").await.unwrap_err().to_string();
+    assert!(refused.contains("costs 120.00 USD with tax"), "{refused}");
     uses(&world, "1", "400").await;
     minutes(&world, 10).await;
     assert_eq!((available(&world).await, world.taken("acme")), (100, 0));
@@ -189,4 +190,21 @@ both_engines!(a_decline_of_a_purchase_by_hand_is_not_counted, |world| {
     }
     assert_eq!(world.count("purchase WHERE state = 'declined'").await, 3);
     assert_eq!(state(&world).await, ("on".to_owned(), 0));
+});
+
+// One that is paused by hand or for an invoice could use none of it, and bought on.
+both_engines!(who_is_paused_buys_nothing, |world| {
+    joined(&world, "ok").await;
+    admission::pause(&world.app(), "acme", "asked to").await.unwrap();
+    uses(&world, "1", "450").await;
+    minutes(&world, 120).await;
+    assert_eq!(world.count("purchase").await, 0);
+    admission::resume(&world.app(), "acme", "settled").await.unwrap();
+    minutes(&world, 10).await;
+    assert_eq!(world.count("purchase WHERE state = 'paid'").await, 1);
+    let listed = recharges::list(&world.app()).await.unwrap().remove(0);
+    assert_eq!(
+        (listed.limit.to_string(), listed.spent.to_string()),
+        ("250.00 USD".to_owned(), "120.00 USD".to_owned())
+    );
 });

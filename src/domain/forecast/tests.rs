@@ -135,7 +135,11 @@ fn what_will_lapse_is_what_is_not_burned_in_time() {
     let now = at("2026-01-11T00:00:00Z");
     let unused = |position: &Position, pace: Pace| -> Vec<(String, Credits)> {
         let found = forecast(position, pace, now).unwrap();
-        found.grants.into_iter().map(|out| (out.open.grant.id, out.unused)).collect()
+        found
+            .grants
+            .into_iter()
+            .map(|out| (out.open.grant.id.clone(), out.unused().unwrap()))
+            .collect()
     };
     let named = |lapses: &[(&str, i64)]| -> Vec<(String, Credits)> {
         lapses.iter().map(|(id, credits)| ((*id).to_owned(), whole(*credits))).collect()

@@ -112,9 +112,10 @@ pub(super) async fn execute(app: &App, step: &Step) -> Result<(), StepError> {
     let changed: Vec<String> = changed.into_iter().collect();
     admission::update(app, &mut tx, Who::These(&changed), Ended::Leave, now).await?;
     park(&mut tx, step, &poisoned, now).await?;
-    note_corrected(app, &mut tx, cycle, &chunk.corrected, now).await?;
     steps::finish(&mut tx, step, now).await?;
     brake::when_closed(&mut tx, &step.run_id, now).await?;
+    // The run first, then the audit trail, as whoever retries a run locks them.
+    note_corrected(app, &mut tx, cycle, &chunk.corrected, now).await?;
     tx.commit().await?;
     tracing::info!(closed, parked = poisoned.len(), "closed {closed} organizations for {cycle}");
     Ok(())

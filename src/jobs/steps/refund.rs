@@ -5,7 +5,7 @@ use std::time::Duration as StdDuration;
 
 use chrono::Duration;
 
-use super::charge::{KEY_WINDOW, LOOKUPS_AFTER_MINUTES};
+use super::charge::{KEY_WINDOW, LOOKUPS_AFTER_MINUTES, STANDSTILL};
 use super::{StepError, follow_up};
 use crate::app::App;
 use crate::domain::payment::{RefundOutcome, RefundRequest};
@@ -79,6 +79,9 @@ async fn send(
     steps::hold(&mut tx, step, now + app.lease()).await?;
     stored::set_state(&mut tx, refund, "sent", None, None, now).await?;
     tx.commit().await?;
+    if app.clock.now() - now >= STANDSTILL {
+        return Err(StepError::Fenced);
+    }
     match bounded(app, app.gateway.refund(request)).await {
         Ok(outcome) => settle(app, step, refund, &outcome).await,
         Err(error) => {

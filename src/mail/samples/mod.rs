@@ -114,11 +114,12 @@ pub(crate) fn invoice_settled() -> MailFacts {
     facts
 }
 
-/// An invoice after a cycle that used more credits than there were.
+/// An invoice after a cycle that used more credits than there were, some of which were taken back.
 pub(crate) fn invoice_with_deficit() -> MailFacts {
     let mut facts = invoice_by_card();
     if let Occasion::Invoice { credits: Some(statement), .. } = &mut facts.occasion {
-        statement.used = credits(9_100);
+        statement.purchased = credits(-100);
+        statement.used = credits(8_900);
         statement.expired = Credits::ZERO;
         statement.closing = Credits::ZERO;
         statement.deficit = credits(120);

@@ -225,6 +225,7 @@ pub(crate) fn expiry(unused: i64) -> MailFacts {
         value: (!has_many).then(|| usd(120_000)),
         grants,
         unused: credits(unused),
+        over_cap: credits(if unused == 800 { 300 } else { 0 }),
     })
 }
 

@@ -118,7 +118,7 @@ pub async fn settle_together(
             && decline.hard
         {
             // Never again with this method, whatever it is asked to pay for.
-            methods::set_state(tx, id, &charge.request.payment_method, methods::REFUSED).await?;
+            methods::refuse(tx, id, &charge.request.payment_method).await?;
         }
         let stored = stored.get(id).ok_or_else(|| no_organization(id))?;
         match (charge.subject, outcome) {

@@ -53,7 +53,9 @@ pub async fn record_transfer(
     ledger::lock(tx, &id, &id).await?;
     let row = invoices::by_number(tx, number).await?.unwrap_or(found);
     if row.status()? == InvoiceStatus::Settled {
-        return Err(ServiceError::Refused(format!("invoice {number} is settled already")));
+        return Err(ServiceError::Refused(format!(
+            "invoice {number} is settled already; what came in all the same goes back to the customer"
+        )));
     }
     let cycle: Cycle =
         row.cycle.parse().map_err(|error| ServiceError::Refused(format!("{error}")))?;
@@ -77,7 +79,8 @@ pub async fn record_transfer(
     };
     if amount != due {
         return Err(ServiceError::Refused(format!(
-            "invoice {number} is due {due}, not {amount}; a transfer is recorded for the whole amount"
+            "invoice {number} is due {due}, not {amount}; a transfer is recorded for the whole amount that is due: \
+             without --amount, once all of it is there; what came in beyond it goes back to the customer"
         )));
     }
     let stored = organizations::get(tx, &id).await?.ok_or_else(|| no_organization(&id))?;

@@ -141,6 +141,15 @@ pub(super) async fn of_receipt(
     let refused = |error: correction::CorrectionError| ServiceError::Refused(error.to_string());
     let purchase =
         purchases::get(tx, id, &row.subject_id).await?.ok_or_else(|| no_document(wanted.number))?;
+    let whole = Amounts { net: purchase.net, tax: purchase.tax };
+    let zero = Money::zero(purchase.net.currency());
+    let before = credited(tx, id, &purchase.id, zero).await?;
+    if before.net.minor() >= whole.net.minor() && before.tax.minor() >= whole.tax.minor() {
+        return Err(ServiceError::Refused(format!(
+            "receipt {} is credited in full already; `invoice show` names its credit notes",
+            wanted.number
+        )));
+    }
     // What the use so far leaves of the grant: used credits are not taken back.
     let balance = credits::left_of_grants(tx, stored).await?;
     let left = balance.into_iter().find(|open| Some(&open.grant.id) == purchase.grant.as_ref());
@@ -157,9 +166,6 @@ pub(super) async fn of_receipt(
             vec![(left.grant.clone(), correction::take_back(left, wanted).map_err(refused)?)]
         }
     };
-    let whole = Amounts { net: purchase.net, tax: purchase.tax };
-    let zero = Money::zero(purchase.net.currency());
-    let before = credited(tx, id, &purchase.id, zero).await?;
     let net = match (wanted.amount, taken_back.first()) {
         (Some(text), _) => Money::parse(text, zero.currency())?,
         (None, Some((_, credits))) => {

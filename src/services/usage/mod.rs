@@ -74,6 +74,8 @@ struct Intake<'a> {
     batches: u64,
     zones: HashMap<String, Option<(Tz, Cycle)>>,
     running_out: RunningOut,
+    /// Rows are set aside, which may arrive here once more, and fit.
+    some_set_aside: bool,
     /// The last batch held nothing new: the next is likely to hold nothing new either.
     repeats: bool,
 }
@@ -109,6 +111,7 @@ impl<'a> Intake<'a> {
         let history = History::load(&mut tx).await?;
         let rates = catalogs::rate_card(&mut tx, &history, now).await?;
         let look_back = Duration::days(i64::from(history.in_force(now).catalog.look_back_days));
+        let some_set_aside = quarantine::count_open(&mut tx).await? > 0;
         let id = random_id("imp").map_err(|error| ServiceError::Refused(error.to_string()))?;
         Ok(Self {
             app,
@@ -120,6 +123,7 @@ impl<'a> Intake<'a> {
             batches: 0,
             zones: HashMap::new(),
             running_out: RunningOut::default(),
+            some_set_aside,
             repeats: false,
         })
     }
@@ -229,6 +233,13 @@ impl<'a> Intake<'a> {
         usage::roll_up(tx, &groups).await?;
         let learned = self.running_out.look(self.app, tx, &groups, self.now).await?;
         feeds::count(tx, &groups).await?;
+        if self.some_set_aside {
+            let is_there = |stored: &&Stored| matches!(stored, Stored::New | Stored::Duplicate);
+            let there = events.iter().zip(&stored).filter(|(_, stored)| is_there(stored));
+            let contents: Vec<String> =
+                there.map(|(event, _)| intake::raw_of(event.event)).collect();
+            quarantine::arrived(tx, &contents, self.now).await?;
+        }
         for ((line, event), stored) in lines.iter().zip(&events).zip(&stored) {
             match stored {
                 Stored::New => {

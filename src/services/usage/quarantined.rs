@@ -9,7 +9,7 @@ use super::{Counted, Imported, Intake, OUT_OF_RANGE, Quarantined, is_out_of_rang
 use crate::app::App;
 use crate::intake::usage as intake;
 use crate::services::ServiceError;
-use crate::storage::{audit, quarantine};
+use crate::storage::{audit, ledger, quarantine};
 
 /// Rows that are set aside, oldest first.
 ///
@@ -85,6 +85,9 @@ impl Intake<'_> {
     ) -> Result<(), ServiceError> {
         let mut rejected = Vec::new();
         let mut tx = self.app.db.write().await?;
+        // The organization first, as an import locks it.
+        let names: Vec<String> = rows.iter().map(|row| row.event.organization.clone()).collect();
+        ledger::lock_these(&mut tx, &names).await?;
         // Taken off the list before it is billed: of a retry and a dismissal at once, one waits and finds it gone.
         if !quarantine::resolve(&mut tx, &origin.id, None, self.now).await? {
             return Ok(());

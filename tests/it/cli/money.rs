@@ -138,6 +138,8 @@ fn automatic_purchases_are_set_and_turned_off() {
             ("state", &[Kind::Text]),
             ("below", &[Kind::Credits]),
             ("package", &[Kind::Text]),
+            ("monthly_limit", &[Kind::Money]),
+            ("spent_this_month", &[Kind::Money]),
             ("monthly_limit_minor", &[Kind::Count]),
             ("cool_off_minutes", &[Kind::Count]),
             ("failures", &[Kind::Count]),

@@ -277,3 +277,23 @@ fn every_row_ends_somewhere() {
     let balance = home.json("2026-01-11", "credits balance acme", 0);
     assert_eq!((&balance["available"], &balance["unbilled"]), (&json!("-123"), &json!("1123")));
 }
+
+// A row that lay in the future, imported again once its time had come, was billed and still called set aside.
+#[test]
+fn rows_that_arrive_after_all_leave_the_list() {
+    let home = Home::with(THREE);
+    let row = "1,acme,2026-01-10T12:00:00Z,prompt,1\n";
+    home.write("u.csv", format!("id,organization,at,meter,executions\n{row}"));
+    home.json("2026-01-10T10:00:00Z", "usage import u.csv", 1);
+    let listed = |now: &str| {
+        let listed = home.json(now, "usage quarantine list", 0);
+        listed["rows"].as_array().unwrap().len()
+    };
+    assert_eq!(listed("2026-01-10T10:00:00Z"), 1);
+    home.json("2026-01-10T13:00:00Z", "usage import u.csv", 0);
+    assert_eq!(listed("2026-01-10T13:00:00Z"), 0);
+    assert_eq!(
+        home.json("2026-01-10T13:00:00Z", "usage quarantine list --dismissed", 0)["rows"],
+        json!([])
+    );
+}
