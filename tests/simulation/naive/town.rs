@@ -108,6 +108,12 @@ impl Town {
             fates[fate] += 1;
             if fate == 2 {
                 aside.push(Aside { received: now, file, line, event: event.clone() });
+            } else {
+                // It arrived after all.
+                self.aside.retain(|known| {
+                    (&known.event.organization, &known.event.id, known.event.content())
+                        != (&event.organization, &event.id, event.content())
+                });
             }
         }
         for row in aside {
