@@ -11,7 +11,7 @@ use super::burn;
 use super::close::{OpenCycle, allowance_grant};
 use super::credits::Credits;
 use super::cycle::{Bounds, start_of_day};
-use super::grant::OpenGrant;
+use super::grant::{OpenGrant, Source};
 use super::plan::CycleTerms;
 use super::rollover;
 use super::rounding::{self, RoundingError};
@@ -122,6 +122,15 @@ impl Outlook {
         let found = self.lapses.iter().find(|(end, _)| *end == at);
         found.map_or(Credits::ZERO, |(_, lapse)| *lapse)
     }
+
+    /// What is left of it for an instant: without what the cap will have taken before.
+    ///
+    /// # Errors
+    /// Out of range.
+    pub fn left_for(&self, at: DateTime<Utc>) -> Result<Credits, RoundingError> {
+        let before = self.lapses.iter().filter(|(end, _)| *end < at).map(|(_, lapse)| *lapse);
+        Ok(self.open.remaining.minus(Credits::total(before)?)?)
+    }
 }
 
 /// A forecast.
@@ -222,8 +231,13 @@ pub fn forecast(
         {
             runs_out_at = Some(from + lasts);
         }
-        let expires = |out: &Outlook| out.open.grant.last_cycle.is_some_and(|l| l >= cycle.cycle);
-        if (runs_out_at.is_some() || !pace.used.is_positive()) && !outlook.iter().any(expires) {
+        let is_capped = cycle.terms.rollover_cap.is_some();
+        let may_lapse = |out: &Outlook| match out.open.grant.last_cycle {
+            Some(last) => last >= cycle.cycle,
+            // What never ends may still be more than the plan carries on.
+            None => is_capped && out.open.grant.source == Source::Allowance,
+        };
+        if (runs_out_at.is_some() || !pace.used.is_positive()) && !outlook.iter().any(may_lapse) {
             break;
         }
         let demand = pace.over(time)?.plus(deficit)?;

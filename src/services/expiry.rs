@@ -24,7 +24,7 @@ const CAP_DAYS: i64 = 7;
 /// What lapses of one grant at an instant.
 struct Lapsing<'a> {
     grant: &'a Grant,
-    /// All that does, unless it is used before.
+    /// All that does, unless it is used before; of what is over the cap, what does at the present pace.
     total: Credits,
     /// What will at the present pace.
     unused: Credits,
@@ -84,8 +84,11 @@ fn due_of<'a>(
         let expires_at =
             grant.expires_at.filter(|_| settings.monthly_allowance || !is_monthly(grant));
         if let Some(at) = expires_at {
-            let (total, unused) = (outlook.open.remaining, outlook.lapses_at(at));
-            groups.entry(at).or_default().push(Lapsing { grant, total, unused, over_cap: false });
+            let (total, unused) = (outlook.left_for(at)?, outlook.lapses_at(at));
+            if total.is_positive() {
+                let lapsing = Lapsing { grant, total, unused, over_cap: false };
+                groups.entry(at).or_default().push(lapsing);
+            }
         }
         // What the plan's cap takes of one that goes on.
         let cut = outlook.lapses_at(ends_at);

@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::cycle::Cycle;
 use crate::domain::grant::{Grant, Source};
 use crate::domain::money::{Currency, Money};
-use crate::domain::plan::{FeeTiming, Term};
+use crate::domain::plan::{FeeTiming, RolloverCap, Term};
 
 fn whole(credits: i64) -> Credits {
     Credits::whole(credits).unwrap()
@@ -190,5 +190,30 @@ fn days_and_marks_are_those_of_the_zone() {
         (7, 20, Some(7)),
     ] {
         assert_eq!(mark(&marks, days, granted), expected, "{days} {granted}");
+    }
+}
+
+// The cap of the plan takes what lies above it at each cycle's end, of what never ends too, used or not.
+#[test]
+fn what_the_cap_takes_lapses_before_its_grant_ends() {
+    let now = at("2026-01-11T00:00:00Z");
+    for (last, lapses) in [
+        // 400 are carried on; in February there are 1,400 again, and the oldest go first.
+        (Some("2026-03"), vec![("2026-02-01", 600), ("2026-03-01", 400)]),
+        (None, vec![("2026-02-01", 600), ("2026-03-01", 400)]),
+    ] {
+        let mut position =
+            january(1_000, vec![grant("a", Source::Allowance, "2026-01", last, 1_000)], 0);
+        let rollover = if last.is_some() { Term::Cycles(2) } else { Term::Never };
+        let cap = Some(RolloverCap::Credits(whole(400)));
+        position.cycle.terms = CycleTerms { rollover, rollover_cap: cap, ..terms(1_000) };
+        let found = forecast(&position, pace(0), now).unwrap().grants.remove(0);
+        let told: Vec<(String, Credits)> =
+            found.lapses.iter().map(|(at, lapse)| (at.date_naive().to_string(), *lapse)).collect();
+        let expected: Vec<(String, Credits)> =
+            lapses.into_iter().map(|(day, credits)| (day.to_owned(), whole(credits))).collect();
+        assert_eq!(told, expected, "{last:?}");
+        // Nothing of it is left for its own end.
+        assert_eq!(found.left_for(at("2026-04-01T00:00:00Z")).unwrap(), Credits::ZERO);
     }
 }

@@ -229,6 +229,25 @@ pub(crate) fn expiry(unused: i64) -> MailFacts {
     })
 }
 
+/// Credits that lapse only because the plan does not carry so many on.
+pub(crate) fn over_the_cap() -> MailFacts {
+    let grant = ExpiringGrant {
+        id: "grt_allowance".to_owned(),
+        source: Source::Allowance,
+        cycle: october().previous(),
+        remaining: credits(600),
+    };
+    notice(Notice::Expiry {
+        days: 7,
+        usable_until: day(2026, 10, 31),
+        total: credits(600),
+        value: None,
+        grants: vec![grant],
+        unused: credits(600),
+        over_cap: credits(600),
+    })
+}
+
 /// A pause for lack of credits, with or without new ones to come.
 pub(crate) fn paused_without_credits(returns: bool) -> MailFacts {
     notice(Notice::Paused {
@@ -304,6 +323,7 @@ pub(crate) fn all() -> Vec<MailFacts> {
         expiry(800),
         expiry(1_200),
         expiry(0),
+        over_the_cap(),
         paused_without_credits(true),
         paused_without_credits(false),
         paused_unpaid(true),

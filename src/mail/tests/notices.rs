@@ -90,6 +90,7 @@ fn expiries() {
         samples::expiry(800),
         samples::expiry(1_200),
         samples::expiry(0),
+        samples::over_the_cap(),
     ]));
 }
 

@@ -1,6 +1,6 @@
 //! Rows that were set aside: listed, tried again once the cause is mended, or dismissed for good.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
@@ -143,6 +143,10 @@ pub async fn dismiss(
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
     let rows = chosen(quarantine::open(&mut tx).await?, which)?;
+    // The organizations first, as an import locks them.
+    let organizations: BTreeSet<String> =
+        rows.iter().filter_map(|row| row.organization.clone()).collect();
+    ledger::lock_these(&mut tx, &Vec::from_iter(organizations)).await?;
     for row in &rows {
         if !quarantine::resolve(&mut tx, &row.id, Some(reason), now).await? {
             return Err(not_set_aside(&row.id));

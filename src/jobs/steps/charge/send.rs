@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::domain::payment::{CANCELED, ChargeOutcome, Decline};
 use crate::jobs::steps::{Ends, StepError, some_at_once};
 use crate::payments::GatewayError;
-use crate::storage::charges::{self, Charge};
+use crate::storage::charges::{self, Charge, Subject};
 use crate::storage::steps::{self, Step};
 use crate::storage::{Key, Tx, methods};
 
@@ -66,9 +66,13 @@ async fn chargeable<'a>(
     });
     for mut attempt in unfit {
         if attempt.charge.first_sent_at.is_some() {
+            let way_out = match attempt.charge.subject {
+                Subject::Invoice => "`run retry` makes a new one with another method",
+                Subject::Purchase => "buy again with another method",
+            };
             ends[attempt.place] = Err(StepError::Park(format!(
                 "the payment method of {} was taken away, or declined for good, while the outcome of its charge was \
-                 unknown: `payment void` closes this attempt and `run retry` makes a new one with another method",
+                 unknown: `payment void` closes this attempt; then {way_out}",
                 attempt.charge.request.reference
             )));
             continue;
