@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::arguments::reason;
-use super::output::{Output, table};
+use super::output::{Output, instant, table};
 use super::usage_report;
 use crate::app::App;
 use crate::services::usage::{self, Imported, Quarantined, Which};
+use crate::storage::quarantine::Row;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UsageCommand {
@@ -89,11 +90,8 @@ pub(super) async fn run(app: &App, command: UsageCommand, output: &Output) -> Re
         }
         UsageCommand::Report(asked) => usage_report::report(app, asked, output).await,
         UsageCommand::List(asked) => usage_report::list(app, asked, output).await,
-        UsageCommand::Quarantine(QuarantineCommand::List { dismissed: false }) => {
-            list(app, output).await
-        }
-        UsageCommand::Quarantine(QuarantineCommand::List { dismissed: true }) => {
-            list_dismissed(app, output).await
+        UsageCommand::Quarantine(QuarantineCommand::List { dismissed }) => {
+            list(app, dismissed, output).await
         }
         UsageCommand::Quarantine(QuarantineCommand::Retry) => {
             let retried = usage::retry_quarantine(app).await?;
@@ -169,63 +167,36 @@ fn print(imported: &Imported, output: &Output) -> Outcome {
     if imported.quarantined.is_empty() { Outcome::Done } else { Outcome::Trouble }
 }
 
-async fn list(app: &App, output: &Output) -> Result<Outcome> {
-    let rows = usage::quarantined(app).await?;
-    let objects: Vec<Value> = rows
-        .iter()
-        .map(|row| {
-            json!({"id": row.id, "file": row.file, "line": row.line, "organization": row.organization,
-                "reason": row.reason, "row": row.raw, "received_at": super::output::instant(row.received_at)})
-        })
-        .collect();
+/// Rows that are set aside, or those that were dismissed.
+async fn list(app: &App, dismissed: bool, output: &Output) -> Result<Outcome> {
+    let rows =
+        if dismissed { usage::dismissed(app).await? } else { usage::quarantined(app).await? };
+    let object = |row: &Row| {
+        json!({"id": row.id, "file": row.file, "line": row.line, "organization": row.organization,
+            "reason": row.reason, "row": row.raw, "received_at": instant(row.received_at),
+            "dismissed": row.dismissed, "resolved_at": row.resolved_at.map(instant)})
+    };
+    let objects: Vec<Value> = rows.iter().map(object).collect();
+    let (none, last) = if dismissed {
+        ("No row was dismissed.", "dismissed, as")
+    } else {
+        ("No row is set aside.", "reason")
+    };
     output.result(&json!({"rows": objects}), || {
         if rows.is_empty() {
-            return "No row is set aside.".to_owned();
+            return none.to_owned();
         }
-        let cells = rows
-            .iter()
-            .map(|row| {
-                vec![
-                    row.id.clone(),
-                    row.file.clone(),
-                    row.line.to_string(),
-                    row.organization.clone().unwrap_or_default(),
-                    row.reason.clone(),
-                ]
-            })
-            .collect();
-        table(&["row", "file", "line", "organization", "reason"], &[2], cells)
-    });
-    Ok(Outcome::Done)
-}
-
-async fn list_dismissed(app: &App, output: &Output) -> Result<Outcome> {
-    let rows = usage::dismissed(app).await?;
-    let objects: Vec<Value> = rows
-        .iter()
-        .map(|row| {
-            json!({"id": row.id, "file": row.file, "line": row.line, "organization": row.organization,
-                "row": row.raw, "dismissed": row.dismissed, "at": super::output::instant(row.resolved_at)})
-        })
-        .collect();
-    output.result(&json!({"rows": objects}), || {
-        if rows.is_empty() {
-            return "No row was dismissed.".to_owned();
-        }
-        let cells = rows
-            .iter()
-            .map(|row| {
-                vec![
-                    row.id.clone(),
-                    row.file.clone(),
-                    row.line.to_string(),
-                    row.organization.clone().unwrap_or_default(),
-                    row.resolved_at.date_naive().to_string(),
-                    row.dismissed.clone(),
-                ]
-            })
-            .collect();
-        table(&["row", "file", "line", "organization", "dismissed on", "why"], &[2], cells)
+        let cells = |row: &Row| {
+            vec![
+                row.id.clone(),
+                row.file.clone(),
+                row.line.to_string(),
+                row.organization.clone().unwrap_or_default(),
+                row.dismissed.as_ref().unwrap_or(&row.reason).clone(),
+            ]
+        };
+        let cells = rows.iter().map(cells).collect();
+        table(&["row", "file", "line", "organization", last], &[2], cells)
     });
     Ok(Outcome::Done)
 }

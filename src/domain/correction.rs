@@ -50,7 +50,7 @@ pub enum CorrectionError {
         what: &'static str,
     },
     /// Nothing was asked for.
-    #[error("give an amount or a number of credits above 0, of what is not credited yet")]
+    #[error("give an amount or a number of credits above 0")]
     Nothing,
     /// What is left, or the price of so few credits, comes to nothing in money.
     #[error("that comes to {0}: there is nothing to credit")]

@@ -8,7 +8,9 @@ use super::clocks::ClockCheck;
 use crate::app::{App, Options};
 use crate::config::Mode;
 use crate::jobs::plan::{self, CLOCK_SLACK, Question};
-use crate::storage::{Db, StorageError, Tx, cycles, meta, quarantine, rights, settings, steps};
+use crate::storage::{
+    Db, StorageError, Tx, cycles, meta, quarantine, refunds, rights, settings, steps,
+};
 
 /// From here on the write-ahead log of an embedded database is a trouble (F29).
 const LARGEST_LOG_MIB: u64 = 1_024;
@@ -57,7 +59,7 @@ pub async fn examine(options: Options) -> Vec<Finding> {
     note("held", held(&app).await);
     note("parked", parked(&app).await);
     note("set aside", set_aside(&app).await);
-    note("refunds", refunds(&app).await);
+    note("refunds", owed(&app).await);
     app.db.close().await;
     findings
 }
@@ -263,9 +265,10 @@ async fn set_aside(app: &App) -> Result<String> {
 }
 
 /// Money that finance owes customers is told, not called a trouble: a transfer takes its days.
-async fn refunds(app: &App) -> Result<String> {
-    let open = super::refunds::open(app).await?;
-    let owed = open.iter().filter(|(_, refund, _)| refund.method == "transfer").count();
+async fn owed(app: &App) -> Result<String> {
+    let mut tx = app.db.read().await?;
+    let open = refunds::open(&mut tx).await?;
+    let owed = open.iter().filter(|refund| refund.method == "transfer").count();
     Ok(match owed {
         0 => "no transfer to a customer is owed".to_owned(),
         owed => format!(

@@ -22,7 +22,7 @@ pub struct Rejected {
     pub reason: String,
 }
 
-/// A row that is set aside.
+/// A row that is, or was, set aside.
 #[derive(Debug, Clone, Record!)]
 pub struct Row {
     /// Its id.
@@ -35,10 +35,25 @@ pub struct Row {
     pub organization: Option<String>,
     /// The row.
     pub raw: String,
-    /// Why.
+    /// Why it was set aside.
     pub reason: String,
     /// Since when.
     pub received_at: DateTime<Utc>,
+    /// Why a person took it off the list; none: nobody did.
+    pub dismissed: Option<String>,
+    /// When it left the list.
+    pub resolved_at: Option<DateTime<Utc>>,
+}
+
+/// Columns of a row.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, file, line, organization, raw, reason, received_at, dismissed, resolved_at ",
+            "FROM usage_quarantine ",
+            $condition
+        )
+    };
 }
 
 /// Sets rows aside; a row that is set aside already is not set aside twice.
@@ -80,12 +95,14 @@ pub async fn count_open(tx: &mut Tx) -> Result<i64, StorageError> {
 
 /// Rows that are set aside, oldest first.
 pub async fn open(tx: &mut Tx) -> Result<Vec<Row>, StorageError> {
-    Ok(fetch_all!(
-        tx,
-        Row,
-        "SELECT id, file, line, organization, raw, reason, received_at FROM usage_quarantine \
-         WHERE state = 'open' ORDER BY received_at, file, line, id"
-    ))
+    let sql = select!("WHERE state = 'open' ORDER BY received_at, file, line, id");
+    Ok(fetch_all!(tx, Row, sql))
+}
+
+/// Rows that a person took off the list, oldest first.
+pub async fn dismissed(tx: &mut Tx) -> Result<Vec<Row>, StorageError> {
+    let sql = select!("WHERE dismissed IS NOT NULL ORDER BY resolved_at, file, line, id");
+    Ok(fetch_all!(tx, Row, sql))
 }
 
 /// Marks a row as accepted after all, or as dismissed for a reason. False: it is not set aside any more.
@@ -120,35 +137,6 @@ pub async fn arrived(
         statement.execute(tx).await?;
     }
     Ok(())
-}
-
-/// A row that a person took off the list.
-#[derive(Debug, Clone, Record!)]
-pub struct Dismissed {
-    /// Its id.
-    pub id: String,
-    /// Which file.
-    pub file: String,
-    /// Which line.
-    pub line: i64,
-    /// Whose.
-    pub organization: Option<String>,
-    /// The row.
-    pub raw: String,
-    /// Why it was taken off.
-    pub dismissed: String,
-    /// When.
-    pub resolved_at: DateTime<Utc>,
-}
-
-/// Rows that were dismissed, oldest first.
-pub async fn dismissed(tx: &mut Tx) -> Result<Vec<Dismissed>, StorageError> {
-    Ok(fetch_all!(
-        tx,
-        Dismissed,
-        "SELECT id, file, line, organization, raw, dismissed, resolved_at FROM usage_quarantine \
-         WHERE dismissed IS NOT NULL ORDER BY resolved_at, file, line, id"
-    ))
 }
 
 /// Notes why a row was refused again.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
+use std::sync::Arc;
+
 use monthend::jobs::report::Report;
 use monthend::jobs::requests::{self, record_transfer};
 use monthend::services::charging::Transfer;
@@ -221,14 +223,20 @@ both_engines!(a_pending_debit_is_settled_later, |world| {
     assert_eq!(world.mails("acme").await, ["invoice", "receipt"]);
 });
 
-// F73: a provider that cannot be reached is tried again; nobody is told their card was declined.
-both_engines!(a_provider_that_is_down_is_tried_again, |world| {
+/// A month is billed while the provider is away: nothing was sent.
+async fn billed_while_down(world: &World, how: &str) -> Arc<Flaky> {
     world.set_clock("2026-01-01T09:00:00Z");
-    world.organizations(&[Org::new("acme", "standard", "2026-01-01").pays("ok")]).await;
+    world.organizations(&[Org::new("acme", "standard", "2026-01-01").pays(how)]).await;
     let provider = Flaky::new(world.home(), Line::Down);
     world.collect_by(provider.clone()).await;
     world.set_clock("2026-02-01T02:00:00Z");
     assert!(!world.tick(None).await.unwrap().is_clean());
+    provider
+}
+
+// F73: a provider that cannot be reached is tried again; nobody is told their card was declined.
+both_engines!(a_provider_that_is_down_is_tried_again, |world| {
+    let provider = billed_while_down(&world, "ok").await;
     assert_eq!((provider.sent(), world.mails("acme").await), (0, vec!["invoice".to_owned()]));
     world.verify_ok().await;
     provider.set(Line::Works);
@@ -266,12 +274,7 @@ both_engines!(a_provider_that_is_away_all_weekend_costs_nothing, |world| {
 
 // A card that was taken away while its charge waited was charged when the provider was back.
 both_engines!(a_method_taken_away_meanwhile_is_not_charged, |world| {
-    world.set_clock("2026-01-01T09:00:00Z");
-    world.organizations(&[Org::new("acme", "standard", "2026-01-01").pays("ok")]).await;
-    let provider = Flaky::new(world.home(), Line::Down);
-    world.collect_by(provider.clone()).await;
-    world.set_clock("2026-02-01T02:00:00Z");
-    assert!(!world.tick(None).await.unwrap().is_clean());
+    let provider = billed_while_down(&world, "ok").await;
     methods::remove(&world.app(), "acme", "pm_sandbox_ok", "asked to").await.unwrap();
     provider.set(Line::Works);
     world.pass(3_600);
@@ -289,12 +292,7 @@ both_engines!(a_method_taken_away_meanwhile_is_not_charged, |world| {
 
 // A card that was replaced while its charge waited: the new one pays.
 both_engines!(a_method_replaced_meanwhile_leaves_it_to_the_new_one, |world| {
-    world.set_clock("2026-01-01T09:00:00Z");
-    world.organizations(&[Org::new("acme", "standard", "2026-01-01").pays("stolen")]).await;
-    let provider = Flaky::new(world.home(), Line::Down);
-    world.collect_by(provider.clone()).await;
-    world.set_clock("2026-02-01T02:00:00Z");
-    assert!(!world.tick(None).await.unwrap().is_clean());
+    let provider = billed_while_down(&world, "stolen").await;
     world.organizations(&[Org::new("acme", "standard", "2026-01-01").pays("ok")]).await;
     provider.set(Line::Works);
     world.pass(3_600);

@@ -28,6 +28,7 @@ use super::StepKind;
 use crate::app::App;
 use crate::domain::cycle::Cycle;
 use crate::domain::ids;
+use crate::payments::GatewayError;
 use crate::services::ServiceError;
 use crate::services::consequences::Consequences;
 use crate::services::identity;
@@ -240,6 +241,18 @@ pub fn follow_up(follows: &Consequences, run: &str, ordinal: i64, now: DateTime<
         }));
     }
     next
+}
+
+/// A provider that does not answer in time gave no clear answer.
+async fn bounded<T>(
+    app: &App,
+    call: impl Future<Output = Result<T, GatewayError>>,
+) -> Result<T, GatewayError> {
+    let limit = std::time::Duration::from_secs(u64::from(app.config.payments.timeout_s));
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => answer,
+        Err(_) => Err(GatewayError::Unclear(format!("no answer within {} s", limit.as_secs()))),
+    }
 }
 
 /// The run of a step.

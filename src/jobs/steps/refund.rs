@@ -1,12 +1,10 @@
 //! Gives the money of one credit note back: an effect like a charge. Looked up before every send, sent again
 //! only with the same key inside the provider's window, else parked for a person.
 
-use std::time::Duration as StdDuration;
-
 use chrono::Duration;
 
 use super::charge::{KEY_WINDOW, LOOKUPS_AFTER_MINUTES, STANDSTILL};
-use super::{StepError, follow_up};
+use super::{StepError, bounded, follow_up};
 use crate::app::App;
 use crate::domain::payment::{RefundOutcome, RefundRequest};
 use crate::jobs::breaker;
@@ -93,17 +91,6 @@ async fn send(
             }
             unclear(app, step, refund, request, error).await
         }
-    }
-}
-
-async fn bounded<T>(
-    app: &App,
-    call: impl Future<Output = Result<T, GatewayError>>,
-) -> Result<T, GatewayError> {
-    let limit = StdDuration::from_secs(u64::from(app.config.payments.timeout_s));
-    match tokio::time::timeout(limit, call).await {
-        Ok(answer) => answer,
-        Err(_) => Err(GatewayError::Unclear(format!("no answer within {} s", limit.as_secs()))),
     }
 }
 

@@ -24,7 +24,7 @@ pub async fn quarantined(app: &App) -> Result<Vec<quarantine::Row>, ServiceError
 ///
 /// # Errors
 /// The database fails.
-pub async fn dismissed(app: &App) -> Result<Vec<quarantine::Dismissed>, ServiceError> {
+pub async fn dismissed(app: &App) -> Result<Vec<quarantine::Row>, ServiceError> {
     let mut tx = app.db.read().await?;
     Ok(quarantine::dismissed(&mut tx).await?)
 }

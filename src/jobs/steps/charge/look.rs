@@ -6,11 +6,11 @@ use chrono::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::unclear::unclear;
-use super::{Attempt, KEY_WINDOW, Known, PENDING_AFTER, bounded};
+use super::{Attempt, KEY_WINDOW, Known, PENDING_AFTER};
 use crate::app::App;
 use crate::domain::payment::{CANCELED, ChargeOutcome, ChargeState, Decline};
 use crate::jobs::breaker;
-use crate::jobs::steps::StepError;
+use crate::jobs::steps::{StepError, bounded};
 use crate::payments::GatewayError;
 use crate::services::pay_pages;
 use crate::storage::charges::Charge;

@@ -9,7 +9,6 @@ mod send;
 mod unclear;
 
 use std::sync::atomic::AtomicBool;
-use std::time::Duration as StdDuration;
 
 use chrono::Duration;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +19,6 @@ use super::{Ends, StepError, follow_up, some_at_once};
 use crate::app::App;
 use crate::domain::payment::{ChargeOutcome, ChargeState};
 use crate::jobs::breaker;
-use crate::payments::GatewayError;
 use crate::services::charging;
 use crate::services::charging::attempts::Next;
 use crate::services::consequences::Consequences;
@@ -144,18 +142,6 @@ async fn instead(app: &App, tx: &mut Tx, charge: &Charge) -> Result<Consequences
         Next::NothingToPay | Next::Live(_) | Next::ByTransfer => {}
     }
     Ok(Consequences::default())
-}
-
-/// A provider that does not answer in time gave no clear answer.
-async fn bounded<T>(
-    app: &App,
-    call: impl Future<Output = Result<T, GatewayError>>,
-) -> Result<T, GatewayError> {
-    let limit = StdDuration::from_secs(u64::from(app.config.payments.timeout_s));
-    match tokio::time::timeout(limit, call).await {
-        Ok(answer) => answer,
-        Err(_) => Err(GatewayError::Unclear(format!("no answer within {} s", limit.as_secs()))),
-    }
 }
 
 /// Settles what was answered; where that fails for all together, each by itself.

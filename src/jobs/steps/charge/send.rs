@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::unclear::unclear;
-use super::{Attempt, STANDSTILL, at_once, bounded};
+use super::{Attempt, STANDSTILL, at_once};
 use crate::app::App;
 use crate::domain::payment::{CANCELED, ChargeOutcome, Decline};
-use crate::jobs::steps::{Ends, StepError, some_at_once};
+use crate::jobs::steps::{Ends, StepError, bounded, some_at_once};
 use crate::payments::GatewayError;
 use crate::storage::charges::{self, Charge, Subject};
 use crate::storage::steps::{self, Step};
