@@ -394,6 +394,14 @@ pub(crate) enum PaymentCommand {
         #[arg(long, value_parser = reason)]
         reason: String,
     },
+    /// Take a bank transfer back that was recorded by mistake: the invoice is due again
+    Reverse {
+        /// The invoice's number
+        number: String,
+        /// Why, for the audit trail
+        #[arg(long, value_parser = reason)]
+        reason: String,
+    },
 }
 
 /// A bank's reference: what finance finds the transfer by.

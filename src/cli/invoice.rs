@@ -18,6 +18,7 @@ use crate::jobs::requests;
 use crate::services::credit_notes;
 use crate::services::invoices::{self, Shown};
 use crate::storage::invoices::Row;
+use crate::storage::payments::Payment;
 
 pub(super) async fn run(
     app: &Arc<App>,
@@ -147,7 +148,8 @@ fn shown_json(app: &App, shown: &Shown) -> Result<Value> {
         .iter()
         .map(|payment| {
             Ok(json!({"id": payment.id, "method": payment.method, "amount": payment.money()?,
-                "reference": payment.reference, "received_on": payment.received_on}))
+                "reference": payment.reference, "received_on": payment.received_on,
+                "state": payment.state(), "reversed_at": payment.reversed_at.map(instant)}))
         })
         .collect::<Result<Vec<Value>>>()?;
     if let Some(fields) = object.as_object_mut() {
@@ -182,8 +184,11 @@ fn shown_text(app: &App, shown: &Shown) -> Result<String> {
     if !draft.prepaid.is_zero() {
         text.push_str(&format!("\n  already paid {}", draft.prepaid));
     }
-    if row.status == "settled" && row.amount_due != 0 {
-        text.push_str(&format!("\n  paid since {}", row.money(row.amount_due)?));
+    let paid = shown.payments.iter().filter(|payment| payment.counts());
+    let paid =
+        Money::total(row.currency()?, paid.map(Payment::money).collect::<Result<Vec<_>, _>>()?)?;
+    if !paid.is_zero() {
+        text.push_str(&format!("\n  paid since {paid}"));
     }
     text.push_str(&format!("\n  to pay {}\n\nUse by meter\n", amount_due(row)?));
     let usage = draft
@@ -203,12 +208,14 @@ fn shown_text(app: &App, shown: &Shown) -> Result<String> {
         ));
     }
     for payment in &shown.payments {
+        let back = payment.reversed_at.map(|at| format!(", taken back at {}", instant(at)));
         text.push_str(&format!(
-            "\npaid {} by {} on {} ({})",
+            "\npaid {} by {} on {} ({}){}",
             payment.money()?,
             payment.method,
             payment.received_on,
-            payment.reference
+            payment.reference,
+            back.unwrap_or_default()
         ));
     }
     text.push_str(&document::credit_notes_text(&shown.credit_notes));

@@ -1,4 +1,4 @@
-//! `payment list|record|void`, `refund record`.
+//! `payment list|record|reverse|void`, `refund record`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::output::{Output, table};
 use crate::app::App;
 use crate::jobs::report::Report;
 use crate::jobs::requests;
-use crate::services::charging::Transfer;
+use crate::services::charging::{Transfer, transfers};
 use crate::services::{invoices, refunds};
 
 pub(super) async fn run(
@@ -32,7 +32,13 @@ pub(super) async fn run(
                 reason: &reason,
             };
             let report = requests::record_transfer(app, &transfer).await?;
-            print(app, &number, output).await?;
+            let others = transfers::others_with(app, &number, &reference).await?;
+            print(app, &number, &others, output).await?;
+            Ok(outcome(&report))
+        }
+        PaymentCommand::Reverse { number, reason } => {
+            let report = requests::reverse_transfer(app, &number, &reason).await?;
+            print(app, &number, &[], output).await?;
             Ok(outcome(&report))
         }
         PaymentCommand::Void { number, reason } => {
@@ -42,7 +48,7 @@ pub(super) async fn run(
                     format!("The charge of purchase {number} is closed; `history ORG` shows how it ended.")
                 });
             } else {
-                print(app, &number, output).await?;
+                print(app, &number, &[], output).await?;
             }
             Ok(outcome(&report))
         }
@@ -103,17 +109,26 @@ pub(super) fn outcome(report: &Report) -> Outcome {
     if report.is_clean() { Outcome::Done } else { Outcome::Trouble }
 }
 
-async fn print(app: &App, number: &str, output: &Output) -> Result<()> {
+/// Where an invoice stands now, and which others the same reference of the bank was recorded for.
+async fn print(app: &App, number: &str, others: &[String], output: &Output) -> Result<()> {
     let shown = invoices::show(app, number).await?;
     let (row, total) = (&shown.row, shown.row.money(shown.row.total)?);
     output.result(
         &json!({"invoice": number, "status": row.status, "payment_status": row.payment_status,
-            "amount": row.money(row.amount_due)?}),
+            "amount": row.money(row.amount_due)?, "same_reference": others}),
         || {
-            format!(
+            let mut text = format!(
                 "Invoice {number} of {total} is {}, payment {}.",
                 row.status, row.payment_status
-            )
+            );
+            if !others.is_empty() {
+                text.push_str(&format!(
+                    "\nThe same reference is recorded for {}, too: right if one transfer pays them all; otherwise \
+                     `payment reverse NUMBER` takes the wrong one back.",
+                    others.join(", ")
+                ));
+            }
+            text
         },
     );
     Ok(())

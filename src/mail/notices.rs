@@ -32,6 +32,23 @@ pub enum Notice {
         /// A page to pay it on.
         pay_link: Option<String>,
     },
+    /// A transfer that was recorded for an invoice by mistake was taken back; the invoice is to be paid again.
+    PaymentReversed {
+        /// The invoice.
+        invoice: InvoiceFacts,
+        /// The bank's reference that was recorded.
+        reference: String,
+        /// The day it was said to have arrived.
+        received_on: NaiveDate,
+        /// What is still to be paid.
+        outstanding: Money,
+        /// How the invoice says it is paid: a transfer needs its bank details.
+        payment: PaymentTerms,
+        /// When the next automatic attempt takes place; none: there will be none.
+        next_attempt_on: Option<NaiveDate>,
+        /// A page to pay it on.
+        pay_link: Option<String>,
+    },
     /// An invoice was given up after the whole dunning calendar.
     Uncollectible {
         /// The invoice.
@@ -251,6 +268,7 @@ impl Notice {
     pub const fn template(&self) -> &'static str {
         match self {
             Self::PaymentReminder { .. } => "payment_reminder",
+            Self::PaymentReversed { .. } => "payment_reversed",
             Self::Uncollectible { .. } => "uncollectible",
             Self::CreditNote { .. } => "credit_note",
             Self::Refunded { .. } => "refunded",
@@ -270,6 +288,11 @@ impl Notice {
         match &mut self {
             Self::PaymentReminder { invoice, payment, pay_link, .. } => {
                 facts::clip(&mut invoice.number);
+                facts::clip_terms(payment);
+                facts::keep_web_link(pay_link);
+            }
+            Self::PaymentReversed { invoice, reference, payment, pay_link, .. } => {
+                [&mut invoice.number, reference].into_iter().for_each(facts::clip);
                 facts::clip_terms(payment);
                 facts::keep_web_link(pay_link);
             }

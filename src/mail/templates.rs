@@ -31,6 +31,8 @@ const DEFAULTS: &[(&str, &str)] = defaults![
     "payment_failed.html",
     "payment_reminder.txt",
     "payment_reminder.html",
+    "payment_reversed.txt",
+    "payment_reversed.html",
     "uncollectible.txt",
     "uncollectible.html",
     "credit_note.txt",

@@ -14,7 +14,7 @@ use crate::domain::payment::ChargeState;
 use crate::mail::{InvoiceFacts, Notice};
 use crate::storage::dunning::{self, Dunning};
 use crate::storage::invoices::{self, Row, payment_status};
-use crate::storage::{Tx, ledger, organizations};
+use crate::storage::{Tx, ledger, organizations, payments};
 
 /// How long the calendar waits for an attempt that may still take the money.
 const WAIT_HOURS: i64 = 6;
@@ -124,6 +124,14 @@ async fn advance(
     Ok(dunning::advance(tx, row, stage, next_at).await?)
 }
 
+/// What tells the letters of one calendar from those of the next: nothing for the first, `-2` for the one that
+/// began when a payment was taken back.
+async fn time_of(tx: &mut Tx, invoice: &Row) -> Result<String, ServiceError> {
+    let all = payments::of_invoice(tx, &invoice.organization, &invoice.id).await?;
+    let reversed = all.iter().filter(|payment| !payment.counts()).count();
+    Ok(if reversed == 0 { String::new() } else { format!("-{}", reversed + 1) })
+}
+
 async fn remind(
     app: &App,
     tx: &mut Tx,
@@ -146,13 +154,17 @@ async fn remind(
         pause_on: if by_transfer { None } else { pause_on(app, organization, row) },
         pay_link: pay_pages::pay_link(app, tx, invoice).await?,
     };
-    let key = format!("reminder-{}-{}", invoice.id, row.stage);
+    let key = format!("reminder-{}-{}{}", invoice.id, row.stage, time_of(tx, invoice).await?);
     let recipients = &organization.billing_emails;
     let mails = notices::tell(tx, organization, recipients, &key, notice, now).await?;
     Ok(Consequences::mails(mails))
 }
 
-async fn document(tx: &mut Tx, invoice: &Row) -> Result<InvoiceDocument, ServiceError> {
+/// An issued invoice as it is printed.
+///
+/// # Errors
+/// The database fails, or there is none.
+pub async fn document(tx: &mut Tx, invoice: &Row) -> Result<InvoiceDocument, ServiceError> {
     let document = invoices::document(tx, &invoice.organization, &invoice.id).await?;
     let document = document.ok_or_else(|| {
         ServiceError::Refused(format!(
@@ -243,7 +255,7 @@ async fn give_up(
         paused: pause,
         pay_link: pay_pages::pay_link(app, tx, invoice).await?,
     };
-    let key = format!("uncollectible-{}", invoice.id);
+    let key = format!("uncollectible-{}{}", invoice.id, time_of(tx, invoice).await?);
     let recipients = &organization.billing_emails;
     let mails = notices::tell(tx, organization, recipients, &key, notice, now).await?;
     tracing::warn!(organization = id, invoice = invoice.number, "given up: uncollectible");
@@ -280,12 +292,5 @@ pub fn of_transfer(
 ) -> Dunning {
     let late = due_on.checked_add_days(Days::new(1)).unwrap_or(due_on);
     let began_at = crate::domain::cycle::start_of_day(late, organization.zone);
-    Dunning {
-        organization: organization.id.clone(),
-        invoice_id: invoice.to_owned(),
-        state: "open".to_owned(),
-        began_at,
-        stage: 0,
-        next_at: app.calendar().due_at(began_at, 0).unwrap_or(began_at),
-    }
+    Dunning::from_the_start(&app.calendar(), &organization.id, invoice, began_at)
 }

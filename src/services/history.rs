@@ -156,7 +156,7 @@ async fn paid(
             number: numbers.get(&payment.invoice_id).cloned(),
             amount: Some(payment.money()?),
             credits: None,
-            status: "received".to_owned(),
+            status: payment.state().to_owned(),
             by: Some(format!("bank transfer {}", payment.reference)),
             pdf: None,
             id: payment.id,
@@ -256,7 +256,7 @@ pub struct Paid {
     pub amount: Money,
     /// With what, without secrets.
     pub method: String,
-    /// Where it stands; `received` for a transfer.
+    /// Where it stands; `received` for a transfer, `reversed` once it was taken back.
     pub state: String,
     /// The provider's id, or the bank's reference.
     pub provider_id: Option<String>,
@@ -314,7 +314,7 @@ pub async fn payments(
             attempt: None,
             amount: payment.money()?,
             method: "bank transfer".to_owned(),
-            state: "received".to_owned(),
+            state: payment.state().to_owned(),
             provider_id: Some(payment.reference),
             message: None,
             organization: payment.organization,

@@ -7,6 +7,7 @@ use macro_rules_attribute::derive;
 
 use super::db::{Record, execute, execute_keyed, fetch_all, fetch_named, fetch_optional, insert};
 use super::{Key, StorageError, Tx};
+use crate::domain::dunning::Calendar;
 
 /// The dunning of one invoice.
 #[derive(Debug, Clone, PartialEq, Eq, Record!)]
@@ -25,6 +26,26 @@ pub struct Dunning {
     pub next_at: DateTime<Utc>,
 }
 
+impl Dunning {
+    /// A calendar that begins at an instant, with its first day ahead.
+    #[must_use]
+    pub fn from_the_start(
+        calendar: &Calendar,
+        organization: &str,
+        invoice_id: &str,
+        began_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            organization: organization.to_owned(),
+            invoice_id: invoice_id.to_owned(),
+            state: "open".to_owned(),
+            began_at,
+            stage: 0,
+            next_at: calendar.due_at(began_at, 0).unwrap_or(began_at),
+        }
+    }
+}
+
 /// Begins dunning of invoices; one whose calendar runs already keeps it.
 pub async fn begin(tx: &mut Tx, rows: &[Dunning]) -> Result<(), StorageError> {
     insert!(
@@ -40,6 +61,24 @@ pub async fn begin(tx: &mut Tx, rows: &[Dunning]) -> Result<(), StorageError> {
             row.stage,
             row.next_at,
         ]
+    );
+    Ok(())
+}
+
+/// Begins the dunning of an invoice once more: it counted as paid, and does not any more.
+pub async fn begin_again(tx: &mut Tx, row: &Dunning) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "INSERT INTO dunning (organization, invoice_id, state, began_at, stage, next_at) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (organization, invoice_id) DO UPDATE \
+         SET state = excluded.state, began_at = excluded.began_at, stage = excluded.stage, \
+         next_at = excluded.next_at",
+        row.organization.clone(),
+        row.invoice_id.clone(),
+        row.state.clone(),
+        row.began_at,
+        row.stage,
+        row.next_at
     );
     Ok(())
 }

@@ -150,6 +150,9 @@ pub async fn disagreeing(tx: &mut Tx) -> Result<Vec<(String, String)>, StorageEr
          AND t.key = 'payment:' || p.id AND t.kind = 'payment' AND t.recorded_at = p.recorded_at \
          LEFT JOIN invoice i ON i.organization = p.organization AND i.id = p.invoice_id \
          WHERE t.seq IS NULL OR i.id IS NULL \
+         UNION ALL SELECT r.organization, 'payment ' || r.payment_id || ': taken back, but there is no such payment' \
+         FROM payment_reversal r LEFT JOIN payment p ON p.organization = r.organization AND p.id = r.payment_id \
+         WHERE p.id IS NULL \
          UNION ALL SELECT p.organization, 'purchase ' || p.id || ': its grant, charge or ledger transaction differs' \
          FROM purchase p LEFT JOIN ledger_transaction t ON t.organization = p.organization \
          AND t.key = 'purchase:' || p.id AND t.recorded_at = p.paid_at AND t.cycle = p.cycle \

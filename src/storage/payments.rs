@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use macro_rules_attribute::derive;
 
-use super::db::{Record, fetch_all, insert};
+use super::db::{Record, execute, fetch_all, insert};
 use super::{StorageError, Tx, by_organization, one_or_all, parsed};
+use crate::domain::ids;
 use crate::domain::money::{Currency, Money};
 
 /// Money that came in for an invoice.
@@ -28,6 +29,20 @@ pub struct Payment {
     pub reference: String,
     /// When it came in.
     pub received_on: NaiveDate,
+    /// When finance took it back, if it did: it was recorded by mistake, and counts no more.
+    pub reversed_at: Option<DateTime<Utc>>,
+}
+
+/// The columns of [`Payment`], with what was taken back; what follows is the condition and the order.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT p.organization, p.id, p.invoice_id, p.currency, p.amount, p.method, p.reference, p.received_on, \
+             r.reversed_at FROM payment p \
+             LEFT JOIN payment_reversal r ON r.organization = p.organization AND r.payment_id = p.id ",
+            $rest
+        )
+    };
 }
 
 /// Records payments.
@@ -66,8 +81,7 @@ pub async fn of_invoice(
     Ok(fetch_all!(
         tx,
         Payment,
-        "SELECT organization, id, invoice_id, currency, amount, method, reference, received_on FROM payment \
-         WHERE organization = $1 AND invoice_id = $2 ORDER BY id",
+        select!("WHERE p.organization = $1 AND p.invoice_id = $2 ORDER BY p.id"),
         organization,
         invoice_id
     ))
@@ -82,15 +96,75 @@ pub async fn in_range(
     let rows = fetch_all!(
         tx,
         Payment,
-        "SELECT organization, id, invoice_id, currency, amount, method, reference, received_on FROM payment \
-         WHERE organization BETWEEN $1 AND $2 ORDER BY organization, id",
+        select!("WHERE p.organization BETWEEN $1 AND $2 ORDER BY p.organization, p.id"),
         first,
         last
     );
     by_organization(rows.into_iter().map(|row| Ok((row.organization.clone(), row))))
 }
 
+/// The id of a recorded transfer. One that is recorded again, after `earlier` ones of its invoice were taken back,
+/// is another payment, even at the same instant.
+#[must_use]
+pub fn transfer_id(
+    organization: &str,
+    invoice: &str,
+    reference: &str,
+    earlier: usize,
+    recorded_at: DateTime<Utc>,
+) -> String {
+    let again = earlier.to_string();
+    let mut parts = vec![organization, invoice, reference];
+    if earlier > 0 {
+        parts.push(&again);
+    }
+    ids::derived("pay", recorded_at, &parts)
+}
+
+/// Takes a recorded transfer back: the payment stays, and does not count any more.
+pub async fn reverse(
+    tx: &mut Tx,
+    payment: &Payment,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "INSERT INTO payment_reversal (organization, payment_id, reversed_at) VALUES ($1, $2, $3)",
+        payment.organization.clone(),
+        payment.id.clone(),
+        now
+    );
+    Ok(())
+}
+
+/// The numbers of invoices for which a transfer of this reference counts already, whoever's they are.
+pub async fn invoices_with(tx: &mut Tx, reference: &str) -> Result<Vec<String>, StorageError> {
+    let rows = fetch_all!(
+        tx,
+        (String,),
+        "SELECT i.number FROM payment p \
+         JOIN invoice i ON i.organization = p.organization AND i.id = p.invoice_id \
+         WHERE p.method = 'transfer' AND p.reference = $1 AND i.number IS NOT NULL AND NOT EXISTS \
+         (SELECT 1 FROM payment_reversal r WHERE r.organization = p.organization AND r.payment_id = p.id) \
+         ORDER BY i.number",
+        reference
+    );
+    Ok(rows.into_iter().map(|(number,)| number).collect())
+}
+
 impl Payment {
+    /// Does it count? Not once it was taken back.
+    #[must_use]
+    pub const fn counts(&self) -> bool {
+        self.reversed_at.is_none()
+    }
+
+    /// `received`, or `reversed` once it was taken back.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        if self.counts() { "received" } else { "reversed" }
+    }
+
     /// The amount.
     pub fn money(&self) -> Result<Money, StorageError> {
         let currency: Currency = parsed("payment", "currency", &self.id, &self.currency)?;
@@ -107,8 +181,7 @@ pub async fn transfers(
     Ok(fetch_all!(
         tx,
         Payment,
-        "SELECT organization, id, invoice_id, currency, amount, method, reference, received_on FROM payment \
-         WHERE method = 'transfer' AND organization BETWEEN $1 AND $2 ORDER BY id",
+        select!("WHERE p.method = 'transfer' AND p.organization BETWEEN $1 AND $2 ORDER BY p.id"),
         first,
         last
     ))

@@ -15,6 +15,7 @@ use crate::domain::ledger::{Account, LedgerTransaction, Unit};
 use crate::services::ServiceError;
 use crate::storage::audit::AuditRow;
 use crate::storage::invoices::payment_status as status;
+use crate::storage::payments::{Payment, transfer_id};
 use crate::storage::{Tx, cycles, documents, facts, invoices};
 
 /// Ledger transactions by their keys.
@@ -171,6 +172,7 @@ impl Checks {
 
     fn payments(&mut self, books: &Books, invoice: &str, chain: &Chain<'_>) {
         let id = books.id();
+        let times = books.payments_of(invoice).count();
         for payment in books.payments_of(invoice) {
             let posted = chain.get(format!("payment:{}", payment.id).as_str());
             let charge = books
@@ -190,12 +192,13 @@ impl Checks {
                             && payment.received_on == at.with_timezone(zone).date_naive()
                     }
                     ("transfer", None) => {
-                        payment.id == ids::derived("pay", at, &[id, invoice, &payment.reference])
+                        let reference = payment.reference.as_str();
+                        (0..times).any(|n| payment.id == transfer_id(id, invoice, reference, n, at))
                     }
                     _ => false,
                 };
                 cash && by
-            });
+            }) && taken_back(payment, chain);
             self.rows.count(agrees, || {
                 format!("organization {id}, payment {}: it and the ledger differ", payment.id)
             });
@@ -232,6 +235,21 @@ pub(super) async fn storage(tx: &mut Tx) -> Result<Check, ServiceError> {
         check.problem(found);
     }
     Ok(check)
+}
+
+/// Is a payment that was taken back posted so, and one that was not, not?
+fn taken_back(payment: &Payment, chain: &Chain<'_>) -> bool {
+    match (payment.reversed_at, chain.get(format!("payment-reversed:{}", payment.id).as_str())) {
+        (None, None) => true,
+        (Some(at), Some(posted)) => {
+            posted.recorded_at == at
+                && posted.entries.iter().any(|entry| {
+                    entry.account == Account::Cash
+                        && Some(entry.amount) == payment.amount.checked_neg()
+                })
+        }
+        _ => false,
+    }
 }
 
 /// A grant's id is a hash of what it is and why: an allowance, a welcome, a purchase, the n-th by hand.

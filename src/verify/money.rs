@@ -56,8 +56,8 @@ impl Checks {
         for invoice in &books.invoices {
             let (row, name) = (&invoice.row, invoice.name());
             self.charges(app, books, &row.id, name).await;
-            let paid: i128 =
-                books.payments_of(&row.id).map(|payment| i128::from(payment.amount)).sum();
+            let counting = books.payments_of(&row.id).filter(|payment| payment.counts());
+            let paid: i128 = counting.map(|payment| i128::from(payment.amount)).sum();
             let due = i128::from(row.amount_due);
             let credit = credited(&row.id);
             // A credit note before the payment lowers it; one after it is refunded.

@@ -40,6 +40,7 @@ mod reads;
 mod real_input;
 mod recharge;
 mod repairs;
+mod reversals;
 mod rights;
 mod run_states;
 mod scenarios;

@@ -185,7 +185,7 @@ const POSTGRES: [&str; 16] = [
 ];
 
 /// On both engines; each touches at least one row of [`a_month`].
-const HISTORY: [&str; 49] = [
+const HISTORY: [&str; 50] = [
     "UPDATE charge SET state = 'declined' WHERE state = 'succeeded'",
     "UPDATE refund SET state = 'failed' WHERE state = 'succeeded'",
     "UPDATE invoice SET status = 'issued' WHERE status = 'settled'",
@@ -236,6 +236,8 @@ const HISTORY: [&str; 49] = [
     "INSERT INTO payment (organization, id, invoice_id, currency, amount, method, reference, received_on, recorded_at) \
      SELECT organization, id, invoice_id, currency, 1, method, reference, received_on, recorded_at FROM payment \
      WHERE TRUE ON CONFLICT (organization, id) DO UPDATE SET amount = excluded.amount",
+    "INSERT INTO payment_reversal (organization, payment_id, reversed_at) \
+     SELECT organization, id, recorded_at FROM payment WHERE method = 'charge'",
     "INSERT INTO ledger_head (organization, seq, hash) SELECT organization, 0, 'x' FROM ledger_head WHERE TRUE \
      ON CONFLICT (organization) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
 ];
@@ -291,7 +293,7 @@ fn replace_asked_no_trigger_on_sqlite() {
 }
 
 /// Tables the application may not change at all.
-const APPEND_ONLY: [&str; 16] = [
+const APPEND_ONLY: [&str; 17] = [
     "alert",
     "artifact",
     "audit",
@@ -306,6 +308,7 @@ const APPEND_ONLY: [&str; 16] = [
     "notice",
     "organization_terms",
     "payment",
+    "payment_reversal",
     "provider_event",
     "usage_event",
 ];

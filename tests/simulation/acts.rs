@@ -17,7 +17,7 @@ use super::{compare, stage};
 use crate::harness::Org;
 
 /// Everything that may happen; in a large run each must happen.
-pub const KINDS: [&str; 28] = [
+pub const KINDS: [&str; 29] = [
     "import",
     "newcomer",
     "usage file",
@@ -35,6 +35,7 @@ pub const KINDS: [&str; 28] = [
     "rerun of what is due",
     "run retried",
     "transfer",
+    "transfer taken back",
     "charge voided",
     "credit note: money",
     "credit note: credits",
@@ -88,6 +89,7 @@ impl Life {
             76..79 => self.rerun(&name).await?,
             79 => self.rerun_due(&name).await?,
             80..83 => self.retry_run(&name).await?,
+            83..85 if self.chance.percent(35) => self.take_back(&name).await?,
             83..85 => self.transfer(&name).await?,
             85..87 => self.void(&name).await?,
             87..91 => self.credit(&name).await?,

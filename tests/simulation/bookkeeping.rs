@@ -59,6 +59,21 @@ impl Life {
         Ok(())
     }
 
+    /// A transfer is taken back: the invoice is to be paid again.
+    pub(super) async fn take_back(&mut self, name: &str) -> Result<(), String> {
+        let settled = "status = 'settled' AND id IN (SELECT invoice_id FROM payment WHERE method = 'transfer')";
+        let Some(number) = self.invoice(name, settled).await else { return Ok(()) };
+        self.note(format!("the transfer for {number} is taken back"));
+        let app = self.world.app();
+        if went(requests::reverse_transfer(&app, &number, "simulation").await)?.is_some() {
+            if self.transferred.remove(&number).is_none() {
+                return Err(format!("{number} was paid by no transfer, and one was taken back"));
+            }
+            self.count("transfer taken back", 1);
+        }
+        Ok(())
+    }
+
     pub(super) async fn void(&mut self, name: &str) -> Result<(), String> {
         let purchase = self.open.first().cloned().filter(|_| self.chance.percent(50));
         let number = match purchase {

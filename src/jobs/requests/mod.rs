@@ -17,7 +17,7 @@ use crate::jobs::report::{Report, no_run};
 use crate::jobs::runner::{Runner, held_of};
 use crate::jobs::steps::{Range, chunk_step, subject_step};
 pub use brakes::{confirm, movers};
-pub use money::{buy, credit, record_refund, record_transfer, void_charge};
+pub use money::{buy, credit, record_refund, record_transfer, reverse_transfer, void_charge};
 
 use crate::app::App;
 use crate::domain::close::OpenCycle;

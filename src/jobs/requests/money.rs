@@ -67,6 +67,20 @@ pub async fn record_transfer(
     finish(app, tx, &follows).await
 }
 
+/// Takes a transfer that was recorded by mistake back, and tells the customer.
+///
+/// # Errors
+/// See [`charging::reverse_transfer`].
+pub async fn reverse_transfer(
+    app: &Arc<App>,
+    number: &str,
+    reason: &str,
+) -> Result<Report, ServiceError> {
+    let mut tx = app.db.write().await?;
+    let follows = charging::reverse_transfer(app, &mut tx, number, reason).await?;
+    finish(app, tx, &follows).await
+}
+
 /// Commits a request with the steps it leaves behind, in today's run, and does them. What troubled somebody in
 /// that run before is not this request's trouble, and not reported as such.
 async fn finish(

@@ -1,5 +1,7 @@
 //! Sample notices: every kind, and every branch of its templates.
 
+use chrono::NaiveDate;
+
 use super::{attach, credits, day, invoice, mail, october, usd};
 use crate::domain::document::CreditSettlement;
 use crate::domain::grant::Source;
@@ -21,7 +23,9 @@ fn card() -> String {
 
 fn notice(notice: Notice) -> MailFacts {
     let document = match &notice {
-        Notice::PaymentReminder { .. } | Notice::Uncollectible { .. } => Some("INV-2026-000001"),
+        Notice::PaymentReminder { .. }
+        | Notice::PaymentReversed { .. }
+        | Notice::Uncollectible { .. } => Some("INV-2026-000001"),
         Notice::CreditNote { .. } => Some("CN-2026-000003"),
         _ => None,
     };
@@ -68,6 +72,31 @@ pub(crate) fn reminder_of_transfer() -> MailFacts {
         pause_on: Some(day(2026, 11, 29)),
         pay_link: None,
     })
+}
+
+fn reversed(payment: PaymentTerms, next_attempt_on: Option<NaiveDate>, link: bool) -> MailFacts {
+    notice(Notice::PaymentReversed {
+        invoice: invoice(),
+        reference: "ACME 0815".to_owned(),
+        received_on: day(2026, 11, 10),
+        outstanding: usd(113_450),
+        payment,
+        next_attempt_on,
+        pay_link: link.then(|| page("invoice")),
+    })
+}
+
+/// A transfer that was taken back: of an invoice that is charged, or of one that is transferred.
+pub(crate) fn reversals() -> [MailFacts; 3] {
+    let bank = PaymentTerms::BankTransfer {
+        details: vec!["IBAN DE02 1203 0000 0000 2020 51".to_owned(), "Example Bank".to_owned()],
+    };
+    let stored = PaymentTerms::StoredMethod { label: card() };
+    [
+        reversed(stored.clone(), Some(day(2026, 11, 18)), true),
+        reversed(stored, None, false),
+        reversed(bank, None, false),
+    ]
 }
 
 /// An invoice that was given up, with or without a pause.
@@ -334,6 +363,7 @@ pub(crate) fn all() -> Vec<MailFacts> {
         recharge_stopped(true),
         recharge_stopped(false),
     ];
+    all.extend(reversals());
     all.extend(settlements().map(credit_note));
     all
 }

@@ -133,6 +133,7 @@ fn with_link(link: &str) -> Vec<MailFacts> {
             Occasion::PaymentFailed { pay_link: place, .. }
             | Occasion::Notice(
                 Notice::PaymentReminder { pay_link: place, .. }
+                | Notice::PaymentReversed { pay_link: place, .. }
                 | Notice::Uncollectible { pay_link: place, .. }
                 | Notice::PaymentMethod { link: place, .. }
                 | Notice::Alert { link: place, .. }
@@ -198,6 +199,11 @@ fn put(notice: &mut Notice, text: &str) {
     match notice {
         Notice::PaymentReminder { invoice, .. } | Notice::Uncollectible { invoice, .. } => {
             text.clone_into(&mut invoice.number);
+        }
+        Notice::PaymentReversed { invoice, reference, .. } => {
+            for place in [&mut invoice.number, reference] {
+                text.clone_into(place);
+            }
         }
         Notice::CreditNote { number, corrects, reason, .. } => {
             for place in [number, corrects, reason] {

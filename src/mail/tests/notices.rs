@@ -21,6 +21,11 @@ fn reminders() {
 }
 
 #[test]
+fn payments_taken_back() {
+    insta::assert_snapshot!(all_of(&samples::reversals()));
+}
+
+#[test]
 fn an_invoice_that_was_given_up() {
     insta::assert_snapshot!(all_of(&[samples::uncollectible(true), samples::uncollectible(false)]));
 }

@@ -83,6 +83,7 @@ impl Paid<'_> {
             method: "charge".to_owned(),
             reference: self.provider_id.to_owned(),
             received_on: now.with_timezone(&organization.zone).date_naive(),
+            reversed_at: None,
         }
     }
 }
@@ -192,15 +193,8 @@ pub async fn begin_dunning(
     invoice: &str,
     began_at: DateTime<Utc>,
 ) -> Result<(), ServiceError> {
-    let row = Dunning {
-        organization: id.to_owned(),
-        invoice_id: invoice.to_owned(),
-        state: "open".to_owned(),
-        began_at,
-        stage: 0,
-        next_at: app.calendar().due_at(began_at, 0).unwrap_or(began_at),
-    };
-    Ok(dunning::begin(tx, &[row]).await?)
+    Ok(dunning::begin(tx, &[Dunning::from_the_start(&app.calendar(), id, invoice, began_at)])
+        .await?)
 }
 
 /// Money that came in for an invoice.

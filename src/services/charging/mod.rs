@@ -3,6 +3,7 @@
 pub mod attempts;
 mod invoice;
 mod purchase;
+mod reversals;
 pub mod transfers;
 
 use std::collections::{BTreeSet, HashMap};
@@ -11,6 +12,7 @@ use chrono::{DateTime, Utc};
 
 pub use attempts::{last_attempt, next_attempt};
 pub use invoice::{begin_dunning, paid};
+pub use reversals::reverse_transfer;
 pub use transfers::{Transfer, record_transfer};
 
 use super::consequences::Consequences;

@@ -5,14 +5,13 @@ use chrono::NaiveDate;
 use super::invoice::{Received, paid, receive};
 use crate::app::App;
 use crate::domain::cycle::Cycle;
-use crate::domain::ids;
 use crate::domain::invoice::InvoiceStatus;
 use crate::domain::money::Money;
 use crate::services::consequences::Consequences;
 use crate::services::mails::{self, Kind};
 use crate::services::{ServiceError, no_organization};
 use crate::storage::invoices::{self, payment_status};
-use crate::storage::payments::Payment;
+use crate::storage::payments::{self, Payment};
 use crate::storage::{Tx, audit, charges, ledger, organizations};
 
 /// A bank transfer that arrived, as finance records it.
@@ -84,15 +83,17 @@ pub async fn record_transfer(
         )));
     }
     let stored = organizations::get(tx, &id).await?.ok_or_else(|| no_organization(&id))?;
+    let earlier = payments::of_invoice(tx, &id, &row.id).await?;
     let payment = Payment {
         organization: id.clone(),
-        id: ids::derived("pay", now, &[&id, &row.id, transfer.reference]),
+        id: payments::transfer_id(&id, &row.id, transfer.reference, earlier.len(), now),
         invoice_id: row.id.clone(),
         currency: due.currency().to_string(),
         amount: due.minor(),
         method: "transfer".to_owned(),
         reference: transfer.reference.to_owned(),
         received_on: transfer.received_on,
+        reversed_at: None,
     };
     let received = Received { payment: &payment, amount: due, stored: &stored };
     receive(tx, &[received], now).await?;
@@ -103,4 +104,20 @@ pub async fn record_transfer(
     let mails = mails::of_fact(organization, Kind::Receipt, &row.id, Some(&payment.id), now);
     mails::add(tx, &mails).await?;
     Ok(Consequences::mails(mails))
+}
+
+/// Other invoices, of whomever, for which a transfer of this reference counts: one transfer may pay several, or
+/// the same was recorded twice.
+///
+/// # Errors
+/// The database fails.
+pub async fn others_with(
+    app: &App,
+    number: &str,
+    reference: &str,
+) -> Result<Vec<String>, ServiceError> {
+    let mut tx = app.db.read().await?;
+    let mut numbers = payments::invoices_with(&mut tx, reference).await?;
+    numbers.retain(|other| other != number);
+    Ok(numbers)
 }

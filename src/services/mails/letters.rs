@@ -243,7 +243,9 @@ async fn notice(tx: &mut Tx, mail: &Mail) -> Result<(Occasion, Vec<Artifact>), S
             let document = document.ok_or_else(|| missing(mail, "its credit note"))?;
             artifacts::of_invoice(tx, &mail.organization, &document.id).await?
         }
-        Notice::PaymentReminder { invoice, .. } | Notice::Uncollectible { invoice, .. } => {
+        Notice::PaymentReminder { invoice, .. }
+        | Notice::PaymentReversed { invoice, .. }
+        | Notice::Uncollectible { invoice, .. } => {
             let row = invoices::by_number(tx, &invoice.number).await?;
             let row = row.ok_or_else(|| missing(mail, "its invoice"))?;
             artifacts::of_invoice(tx, &mail.organization, &row.id).await?

@@ -295,6 +295,19 @@ pub async fn settle(
     Ok(())
 }
 
+/// An invoice whose payment was taken back is to be paid again.
+pub async fn unsettle(tx: &mut Tx, organization: &str, id: &str) -> Result<(), StorageError> {
+    execute!(
+        tx,
+        "UPDATE invoice SET status = 'issued', payment_status = $3 \
+         WHERE organization = $1 AND id = $2 AND status = 'settled'",
+        organization,
+        id,
+        payment_status::DUE
+    );
+    Ok(())
+}
+
 /// Sets where an invoice stands; a settled one stays settled.
 pub async fn set_status(
     tx: &mut Tx,

@@ -278,6 +278,42 @@ fn a_credit_note_whose_document_waits_is_trouble() {
     told(&home, "2026-02-02", "payment record INV-2026-000002 --reference b --reason arrived", 0);
 }
 
+// The wrong invoice's transfer is taken back; where a reference is recorded twice, both are told.
+#[test]
+fn a_transfer_is_taken_back() {
+    let home = paid();
+    assert_eq!(home.run("2026-03-01T03:00:00Z", "tick").code, 0);
+    let now = "2026-03-02";
+    let listed = told(&home, now, "invoice list --org bolt", 0);
+    let numbers: Vec<&str> =
+        list(&listed, "invoices").iter().map(|row| row["number"].as_str().unwrap()).collect();
+    assert_eq!((numbers.len(), numbers[0]), (2, "INV-2026-000002"));
+    let reverse = "payment reverse INV-2026-000002 --reason wrong";
+    assert_eq!(fails(&home, now, reverse).0, "refused");
+    assert_eq!(fails(&home, now, "payment reverse INV-2026-000009 --reason wrong").0, "not_found");
+    let record = |number: &str| {
+        let words = format!("payment record {number} --reference b1 --reason arrived");
+        told(&home, now, &words, 0)
+    };
+    assert_eq!(record("INV-2026-000002")["same_reference"], json!([]));
+    assert_eq!(record(numbers[1])["same_reference"], json!(["INV-2026-000002"]));
+    let text = run(&home, now, "invoice show INV-2026-000002").stdout;
+    assert!(text.contains("paid since 45.00 EUR") && !text.contains("taken back"), "{text}");
+    let answer = told(&home, now, reverse, 0);
+    assert_eq!((&answer["status"], &answer["payment_status"]), (&json!("issued"), &json!("due")));
+    let text = run(&home, now, "invoice show INV-2026-000002").stdout;
+    assert!(
+        !text.contains("paid since") && text.contains("(b1), taken back at 2026-03-02"),
+        "{text}"
+    );
+    let shown = told(&home, now, "invoice show INV-2026-000002", 0);
+    assert_eq!(shown["payments"][0]["state"], "reversed");
+    assert!(shown["payments"][0]["reversed_at"].is_string(), "{shown}");
+    let all = told(&home, now, "payment list --org bolt", 0);
+    assert!(list(&all, "payments").iter().any(|payment| payment["state"] == "reversed"), "{all}");
+    assert_eq!(run(&home, now, "verify").code, 0);
+}
+
 #[test]
 fn a_reason_has_words_everywhere() {
     let home = paid();
@@ -289,6 +325,7 @@ fn a_reason_has_words_everywhere() {
         "invoice credit INV-2026-000001",
         "refund record CN-2026-000001 --reference b",
         "payment record INV-2026-000002 --reference b",
+        "payment reverse INV-2026-000002",
         "payment void INV-2026-000002",
     ] {
         for reason in ["", " ", "\t\n"] {

@@ -91,6 +91,9 @@ async fn three_months(world: &World) {
         reason: "arrived",
     };
     record_transfer(&world.app(), &transfer).await.unwrap();
+    requests::reverse_transfer(&world.app(), &due, "another's").await.unwrap();
+    let again = Transfer { reference: "bank 18", ..transfer };
+    record_transfer(&world.app(), &again).await.unwrap();
     world.verify_ok().await;
     world.do_damage();
 }

@@ -20,9 +20,10 @@ use crate::harness::{Engine, Org, World, events};
 use crate::simulation::chance::Chance;
 
 /// Everything that may happen; each must happen in a full run.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 11] = [
     "buy",
     "transfer",
+    "reverse",
     "credit invoice",
     "credit receipt",
     "pay back",
@@ -199,7 +200,7 @@ impl Town {
     /// Something happens; mostly what waits is looked after first.
     async fn act(&mut self, name: &str, chance: &mut Chance) {
         let waits = chance.percent(60);
-        for one in if waits { vec![6, 9, 8, 7] } else { vec![chance.below(13)] } {
+        for one in if waits { vec![6, 9, 8, 7] } else { vec![chance.below(17)] } {
             if self.act_one(name, one, chance).await {
                 break;
             }
@@ -217,7 +218,7 @@ impl Town {
                 };
                 ("buy", went(requests::buy(&app, name, &wanted).await))
             }
-            3 => ("transfer", self.transfer(name, chance).await),
+            3 | 13 => ("transfer", self.transfer(name, chance).await),
             4 => ("credit invoice", self.credit(name, "invoice", chance).await),
             5 => ("credit receipt", self.credit(name, "document", chance).await),
             6 => ("pay back", self.pay_back(name, chance).await),
@@ -233,6 +234,7 @@ impl Town {
                 let default = chance.percent(50);
                 ("add method", went(methods::add(&app, name, &token, default, "test").await))
             }
+            12 | 14..16 => ("reverse", self.reverse(name, chance).await),
             _ => {
                 let token = format!("pm_sandbox_{}", ["ok", "b", "c"][chance.below(3) as usize]);
                 ("remove method", went(methods::remove(&app, name, &token, "test").await))
@@ -273,6 +275,18 @@ impl Town {
         if went {
             *self.transferred.entry(number).or_default() += due;
         }
+        went
+    }
+
+    /// A transfer that was recorded is taken back; money a charge took is not.
+    async fn reverse(&mut self, name: &str, chance: &mut Chance) -> bool {
+        let settled = "status = 'settled' AND id IN (SELECT invoice_id FROM payment WHERE method = 'transfer')";
+        let Some(number) = self.invoice(name, settled, chance).await else {
+            return false;
+        };
+        let app = self.world.app();
+        let went = went(requests::reverse_transfer(&app, &number, "test").await);
+        assert_eq!(went, went && self.transferred.remove(&number).is_some(), "{number}");
         went
     }
 
