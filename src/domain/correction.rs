@@ -146,7 +146,9 @@ pub fn take_back(left: &OpenGrant, wanted: Option<Credits>) -> Result<Credits, C
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::grant::Source;
     use crate::domain::money::Currency;
+    use crate::domain::statement::{StatementGrant, StatementState};
 
     fn usd(minor: i64) -> Money {
         Money::from_minor(minor, Currency::USD)
@@ -173,5 +175,103 @@ mod tests {
             Err(CorrectionError::TooMuch { .. })
         ));
         assert_eq!(part(whole, none, None).unwrap(), whole);
+    }
+
+    fn credits(text: &str) -> Credits {
+        text.parse().unwrap()
+    }
+
+    fn grant(id: &str, last: Option<&str>) -> Grant {
+        Grant {
+            id: id.to_owned(),
+            source: Source::Promotional,
+            cycle: "2026-01".parse().unwrap(),
+            granted: credits("100"),
+            granted_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            last_cycle: last.map(|last| last.parse().unwrap()),
+            expires_at: None,
+        }
+    }
+
+    /// January's statement: what each grant gave, in burn order.
+    fn january(used: &[(&str, &str)]) -> CreditStatement {
+        let zero = Credits::ZERO;
+        let line = |(id, used): &(&str, &str)| StatementGrant {
+            id: (*id).to_owned(),
+            source: Source::Promotional,
+            cycle: "2026-01".parse().unwrap(),
+            opening: zero,
+            granted: credits("100"),
+            used: credits(used),
+            expired: zero,
+            closing: zero,
+            expires_at: None,
+        };
+        CreditStatement {
+            organization: "acme".to_owned(),
+            cycle: "2026-01".parse().unwrap(),
+            state: StatementState::Closed,
+            opening: zero,
+            granted: zero,
+            purchased: zero,
+            used: zero,
+            expired: zero,
+            closing: zero,
+            rated: zero,
+            overage: zero,
+            deficit_brought: zero,
+            deficit: zero,
+            grants: used.iter().map(line).collect(),
+        }
+    }
+
+    // What was burned last goes back first, to grants that can still be used, and never twice.
+    #[test]
+    fn credits_go_back_where_they_came_from() {
+        let statement = january(&[("over", "5"), ("first", "10"), ("unused", "0"), ("last", "20")]);
+        let grants = [
+            grant("over", Some("2026-01")),
+            grant("first", Some("2026-02")),
+            grant("unused", None),
+            grant("last", None),
+        ];
+        let open: Cycle = "2026-02".parse().unwrap();
+        let back = |returned: &'static str, wanted: &str| {
+            let earlier =
+                move |id: &str| if id == "last" { credits(returned) } else { Credits::ZERO };
+            returns(&statement, &grants, earlier, open, credits(wanted)).map(|parts| {
+                parts
+                    .into_iter()
+                    .map(|(grant, part)| format!("{} {part}", grant.id))
+                    .collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(back("0", "20").unwrap(), ["last 20"]);
+        assert_eq!(back("0", "20.5").unwrap(), ["last 20", "first 0.5"]);
+        assert_eq!(back("0", "30").unwrap(), ["last 20", "first 10"]);
+        assert_eq!(back("20", "10").unwrap(), ["first 10"]);
+        // The five of a grant whose last cycle is over stay where they are.
+        let (wanted, left) = (credits("30.1"), credits("30"));
+        let too_many = CorrectionError::TooManyCredits { wanted, left, what: "returned" };
+        assert_eq!(back("0", "30.1"), Err(too_many));
+        for nothing in ["0", "-1"] {
+            assert_eq!(back("0", nothing), Err(CorrectionError::Nothing), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn of_a_purchase_at_most_what_is_left_is_taken_back() {
+        let open =
+            |left: &str| OpenGrant { grant: grant("bought", None), remaining: credits(left) };
+        assert_eq!(take_back(&open("7.5"), None), Ok(credits("7.5")));
+        assert_eq!(take_back(&open("7.5"), Some(credits("7.5"))), Ok(credits("7.5")));
+        assert_eq!(take_back(&open("7.5"), Some(credits("2"))), Ok(credits("2")));
+        let (wanted, left) = (credits("8"), credits("7.5"));
+        let too_many = CorrectionError::TooManyCredits { wanted, left, what: "taken back" };
+        assert_eq!(take_back(&open("7.5"), Some(wanted)), Err(too_many));
+        for (left, wanted) in [("0", None), ("7.5", Some("0")), ("7.5", Some("-1"))] {
+            let said = take_back(&open(left), wanted.map(credits));
+            assert_eq!(said, Err(CorrectionError::Nothing), "{wanted:?} of {left}");
+        }
     }
 }

@@ -169,4 +169,21 @@ mod tests {
             assert!(text.parse::<Credits>().is_err(), "{text:?}");
         }
     }
+
+    #[test]
+    fn zero_is_neither_more_nor_less() {
+        let zero: Credits = "0.000".parse().unwrap();
+        assert!(zero.is_zero() && !zero.is_positive());
+        for text in ["0.000000001", "-0.000000001", "1"] {
+            assert!(!text.parse::<Credits>().unwrap().is_zero(), "{text}");
+        }
+    }
+
+    #[test]
+    fn json_carries_text() {
+        let credits: Credits = "-3.5".parse().unwrap();
+        assert_eq!(serde_json::to_string(&credits).unwrap(), "\"-3.5\"");
+        assert_eq!(serde_json::from_str::<Credits>("\"-3.5\"").unwrap(), credits);
+        assert!(serde_json::from_str::<Credits>("\"3.5x\"").is_err());
+    }
 }

@@ -5,9 +5,6 @@
 
 use rust_decimal::Decimal;
 
-/// Most digits a decimal may have; `rust_decimal` holds 28 of any value.
-const MAX_DIGITS: usize = 28;
-
 /// Why an exact computation was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecimalError {
@@ -54,11 +51,7 @@ pub fn parse_scientific(text: &str) -> Result<Decimal, DecimalError> {
     let scale = i32::try_from(base.scale()).map_err(|_| too_precise())?;
     let scale = scale.checked_sub(exponent).ok_or_else(too_precise)?;
     let (mantissa, scale) = if scale < 0 {
-        let zeros = scale.unsigned_abs();
-        if zeros as usize > MAX_DIGITS {
-            return Err(too_precise());
-        }
-        let power = 10_i128.checked_pow(zeros).ok_or_else(too_precise)?;
+        let power = 10_i128.checked_pow(scale.unsigned_abs()).ok_or_else(too_precise)?;
         (base.mantissa().checked_mul(power).ok_or_else(too_precise)?, 0)
     } else {
         (base.mantissa(), scale.unsigned_abs())
@@ -125,6 +118,11 @@ mod tests {
         ] {
             assert_eq!(text(parse_scientific(given).unwrap()), plain);
         }
+        assert_eq!(text(parse_scientific("1e28").unwrap()), format!("1{}", "0".repeat(28)));
+        for long in ["1e29", "1e2147483647", "1e-2147483648", "1e-29"] {
+            let said = parse_scientific(long).unwrap_err();
+            assert_eq!(said, DecimalError::TooPrecise(long.to_owned()));
+        }
         for bad in ["1e", "e5", "1e-99", "1e99", "0x1", "NaN", "--1", "1.", ".5"] {
             assert!(parse_scientific(bad).is_err(), "{bad}");
         }
@@ -156,5 +154,21 @@ mod tests {
             text(quotient(parse("60").unwrap(), parse("1000000").unwrap()).unwrap()),
             "0.00006"
         );
+    }
+
+    // 25 × 4 at 30 places would not fit; 1 at 28 does.
+    #[test]
+    fn a_product_is_shortened_before_it_is_too_long() {
+        let (a, b) = ("0.000000000000025", "0.000000000000004");
+        let product = product(parse(a).unwrap(), parse(b).unwrap()).unwrap();
+        assert_eq!(text(product), format!("0.{}1", "0".repeat(27)));
+    }
+
+    #[test]
+    fn texts_of_any_length_are_refused_by_their_beginning() {
+        assert_eq!(text(parse(&format!("{}7", "0".repeat(63))).unwrap()), "7");
+        let said = parse(&format!("{}7", "0".repeat(64))).unwrap_err();
+        assert_eq!(said, DecimalError::Invalid("0".repeat(40)));
+        assert_eq!(parse("1,5").unwrap_err(), DecimalError::Invalid("1,5".to_owned()));
     }
 }

@@ -174,9 +174,30 @@ mod tests {
             Calendar { days: vec![1, 30], ..Calendar::default() },
             Calendar { attempts_per_method: 16, ..Calendar::default() },
             Calendar { window_days: 0, ..Calendar::default() },
+            Calendar { window_days: 367, ..Calendar::default() },
+            Calendar { days: vec![], give_up_after_days: 0, ..Calendar::default() },
+            Calendar { give_up_after_days: 367, ..Calendar::default() },
         ] {
             assert!(wrong.problem().is_some(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn the_longest_and_the_shortest_calendar() {
+        let longest = Calendar { give_up_after_days: 366, window_days: 366, ..Calendar::default() };
+        let shortest = Calendar { days: vec![], give_up_after_days: 1, ..Calendar::default() };
+        assert_eq!((longest.problem(), shortest.problem()), (None, None));
+    }
+
+    // People read these: each says something else, in words.
+    #[test]
+    fn every_reason_is_told() {
+        let all = [NoMethod::Missing, NoMethod::Refused, NoMethod::Spent, NoMethod::Held];
+        let told: std::collections::HashSet<&str> = all.iter().map(|none| none.reason()).collect();
+        assert!(
+            told.len() == all.len()
+                && told.iter().all(|text| text.contains("method") || text.contains("charged"))
+        );
     }
 
     // Complaints 32, 33: a dead card is left alone.

@@ -337,4 +337,10 @@ mod tests {
             Err(MoneyError::Overflow)
         );
     }
+
+    #[test]
+    fn a_currency_is_shown_by_its_code() {
+        let usd = Currency::USD;
+        assert_eq!((format!("{usd:?}"), usd.to_string()), ("USD".to_owned(), "USD".to_owned()));
+    }
 }

@@ -319,3 +319,6 @@ pub enum EventSubject {
     /// Nothing we act upon.
     Other,
 }
+
+#[cfg(test)]
+mod tests;

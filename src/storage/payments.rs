@@ -1,12 +1,12 @@
 //! Payments: what money came in for invoices, by a charge or by a transfer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use macro_rules_attribute::derive;
 
-use super::db::{Record, execute, fetch_all, insert};
-use super::{StorageError, Tx, by_organization, one_or_all, parsed};
+use super::db::{Record, execute, fetch_all, fetch_keyed, insert};
+use super::{Key, StorageError, Tx, by_organization, one_or_all, parsed};
 use crate::domain::ids;
 use crate::domain::money::{Currency, Money};
 
@@ -135,6 +135,13 @@ pub async fn reverse(
         now
     );
     Ok(())
+}
+
+/// Of the named invoices those of which a payment was taken back.
+pub async fn reopened(tx: &mut Tx, invoices: &[Key]) -> Result<HashSet<Key>, StorageError> {
+    let head = "SELECT DISTINCT p.organization, p.invoice_id FROM payment p JOIN payment_reversal r \
+                ON r.organization = p.organization AND r.payment_id = p.id WHERE (p.organization, p.invoice_id)";
+    Ok(fetch_keyed!(tx, Key, head, invoices).into_iter().collect())
 }
 
 /// The numbers of invoices for which a transfer of this reference counts already, whoever's they are.

@@ -99,6 +99,9 @@ both_engines!(a_transfer_recorded_by_mistake_is_taken_back, |world| {
     // Recorded once more, in the same second and with the same reference: another payment.
     transferred(&world, "bank").await;
     world.verify_ok().await;
+    // A receipt of its own: a mailbox would drop a second one under the first one's Message-ID.
+    let receipts = "SELECT COUNT(DISTINCT message_id) || '' FROM mail WHERE organization = 'bank' AND kind = 'receipt'";
+    assert_eq!(world.table(receipts).await.concat(), ["2"]);
     let shown = invoices::show(&world.app(), &number(&world, "bank").await).await.unwrap();
     let mut states: Vec<&str> = shown.payments.iter().map(Payment::state).collect();
     states.sort_unstable();

@@ -56,9 +56,11 @@ pub(super) async fn succeed(
         .map(|Paid { charge, .. }| (charge.request.organization.clone(), charge.subject_id.clone()))
         .collect();
     self::paid(app, tx, &invoices, payment_status::PAID).await?;
-    let receipts = all.iter().flat_map(|Paid { charge, stored, .. }| {
+    let reopened = payments::reopened(tx, &invoices).await?;
+    let receipts = all.iter().zip(&invoices).flat_map(|(Paid { charge, stored, .. }, invoice)| {
         let of = Some(charge.id.as_str());
-        mails::of_fact(&stored.organization, Kind::Receipt, &charge.subject_id, of, now)
+        let kind = if reopened.contains(invoice) { Kind::ReceiptAgain } else { Kind::Receipt };
+        mails::of_fact(&stored.organization, kind, &charge.subject_id, of, now)
     });
     let mut told: HashMap<Option<String>, Vec<Mail>> = HashMap::new();
     for mail in mails::add_new(tx, receipts.collect()).await? {

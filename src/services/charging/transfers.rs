@@ -101,7 +101,8 @@ pub async fn record_transfer(
     let command = format!("payment record {number} {amount}");
     audit::append(tx, now, &app.actor, &command, transfer.reason).await?;
     let organization = &stored.organization;
-    let mails = mails::of_fact(organization, Kind::Receipt, &row.id, Some(&payment.id), now);
+    let kind = if earlier.is_empty() { Kind::Receipt } else { Kind::ReceiptAgain };
+    let mails = mails::of_fact(organization, kind, &row.id, Some(&payment.id), now);
     mails::add(tx, &mails).await?;
     Ok(Consequences::mails(mails))
 }

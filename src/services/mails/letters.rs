@@ -174,18 +174,24 @@ fn letter(app: &App, told: Told) -> Result<Composed, ServiceError> {
 /// begins with what the mail is about, so that a folder of mails can be read.
 fn message_key(app: &App, mail: &Mail, occasion: &Occasion) -> String {
     let deployment = app.deployment.get(4..16).unwrap_or(&app.deployment);
+    let of_payment = || {
+        let payment = mail.charge_id.as_deref().unwrap_or_default();
+        ids::sha256_hex(payment.as_bytes())[..8].to_owned()
+    };
     let about = match occasion {
         Occasion::Invoice { invoice, .. } => format!("{}-invoice", invoice.number),
         Occasion::Receipt { paid_for: PaidFor::Invoice(invoice), .. } => {
-            format!("{}-receipt", invoice.number)
+            if mail.key.starts_with(super::AGAIN) {
+                format!("{}-receipt-{}", invoice.number, of_payment())
+            } else {
+                format!("{}-receipt", invoice.number)
+            }
         }
         Occasion::Receipt { paid_for: PaidFor::Purchase(purchase), .. } => {
             format!("{}-receipt", purchase.id)
         }
         Occasion::PaymentFailed { invoice, .. } => {
-            let charge = mail.charge_id.as_deref().unwrap_or_default();
-            let attempt = &ids::sha256_hex(charge.as_bytes())[..8];
-            format!("{}-payment-failed-{attempt}", invoice.number)
+            format!("{}-payment-failed-{}", invoice.number, of_payment())
         }
         Occasion::Notice(notice) => format!("{}-{}", mail.subject_id, notice.template()),
     };

@@ -15,6 +15,9 @@ use crate::domain::organization::Organization;
 use crate::storage::Tx;
 use crate::storage::mails::{self, Mail};
 
+/// What the keys of receipts begin with that are not the first of their invoice.
+const AGAIN: &str = "receipt_again";
+
 /// What a mail tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -22,6 +25,8 @@ pub enum Kind {
     Invoice,
     /// A payment arrived.
     Receipt,
+    /// A payment arrived for an invoice of which one was taken back: its receipt is not the first one's.
+    ReceiptAgain,
     /// A charge was declined, or needs the customer.
     PaymentFailed,
 }
@@ -32,8 +37,16 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Invoice => "invoice",
-            Self::Receipt => "receipt",
+            Self::Receipt | Self::ReceiptAgain => "receipt",
             Self::PaymentFailed => "payment_failed",
+        }
+    }
+
+    /// What the key of its mails begins with.
+    const fn key(self) -> &'static str {
+        match self {
+            Self::ReceiptAgain => AGAIN,
+            other => other.as_str(),
         }
     }
 }
@@ -53,7 +66,7 @@ pub fn of_fact(
         .zip(&organization.billing_emails)
         .map(|(ordinal, recipient)| {
             let fact = charge_id.unwrap_or(subject_id);
-            let key = format!("{}-{fact}-{ordinal}", kind.as_str());
+            let key = format!("{}-{fact}-{ordinal}", kind.key());
             Mail {
                 id: ids::derived("mal", now, &[&organization.id, &key]),
                 organization: organization.id.clone(),
