@@ -34,6 +34,34 @@ pub struct Rating {
     pub components: Vec<Component>,
 }
 
+/// What stands between the dimensions of a product.
+const PRODUCT: &str = " × ";
+
+impl Rating {
+    /// Is this what an event came to? Each component is its price times the event's own quantities, and their sum,
+    /// rounded once, is the credits. Whether the prices were the right ones is not asked.
+    #[must_use]
+    pub fn is_of(&self, event: &UsageEvent) -> bool {
+        let exact = self
+            .components
+            .iter()
+            .try_fold(Decimal::ZERO, |sum, component| decimal::sum(sum, component.of(event)?).ok());
+        exact.and_then(|exact| rounding::rated_credits(exact).ok()) == Some(self.credits)
+    }
+}
+
+impl Component {
+    /// Its credits, if they are its price times the event's quantities.
+    fn of(&self, event: &UsageEvent) -> Option<Decimal> {
+        let mut quantity = Decimal::ONE;
+        for dimension in self.dimension.split(PRODUCT) {
+            quantity = decimal::product(quantity, *event.quantities.get(dimension)?).ok()?;
+        }
+        let credits = decimal::product(self.quantity, self.unit_price).ok()?;
+        (quantity == self.quantity && credits == self.credits).then_some(credits)
+    }
+}
+
 /// One rate applied to one quantity, or to a product of quantities.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -145,7 +173,7 @@ impl RateCard {
         let rates = meter.in_force(&event.model, on);
         if event.quantities.is_empty() {
             let dimensions =
-                rates.keys().map(|names| names.join(" × ")).collect::<Vec<_>>().join(", ");
+                rates.keys().map(|names| names.join(PRODUCT)).collect::<Vec<_>>().join(", ");
             return Err(RatingError::NoQuantity { meter: event.meter.clone(), dimensions });
         }
         covered(event, &rates, on)?;
@@ -156,7 +184,7 @@ impl RateCard {
             let credits = decimal::product(quantity, rate.unit_price)?;
             exact = decimal::sum(exact, credits)?;
             components.push(Component {
-                dimension: names.join(" × "),
+                dimension: names.join(PRODUCT),
                 quantity,
                 unit_price: rate.unit_price,
                 credits,
@@ -217,10 +245,81 @@ fn product_of(event: &UsageEvent, names: &[String]) -> Result<Option<Decimal>, R
     for name in names {
         let quantity = event.quantities.get(name).ok_or_else(|| RatingError::MissingFactor {
             meter: event.meter.clone(),
-            dimensions: names.join(" × "),
+            dimensions: names.join(PRODUCT),
             missing: name.clone(),
         })?;
         product = decimal::product(product, *quantity)?;
     }
     Ok(Some(product))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decimal(text: &str) -> Decimal {
+        decimal::parse(text).unwrap()
+    }
+
+    fn event(quantities: &[(&str, &str)]) -> UsageEvent {
+        UsageEvent {
+            organization: "acme".to_owned(),
+            source: String::new(),
+            id: "1".to_owned(),
+            at: "2026-01-10T00:00:00Z".parse().unwrap(),
+            meter: "inference".to_owned(),
+            project: String::new(),
+            member: String::new(),
+            environment: String::new(),
+            model: String::new(),
+            supplier: String::new(),
+            job: String::new(),
+            quantities: quantities
+                .iter()
+                .map(|(dimension, quantity)| ((*dimension).to_owned(), decimal(quantity)))
+                .collect(),
+        }
+    }
+
+    fn component(dimension: &str, [quantity, unit_price, credits]: [&str; 3]) -> Component {
+        Component {
+            dimension: dimension.to_owned(),
+            quantity: decimal(quantity),
+            unit_price: decimal(unit_price),
+            credits: decimal(credits),
+        }
+    }
+
+    // D14: priced exactly by part, summed exactly, rounded once.
+    #[test]
+    fn a_rating_is_of_its_event_alone() {
+        let parts = || {
+            vec![
+                component("input_tokens", ["1500", "0.0000000005", "0.00000075"]),
+                component("gigabytes × hours", ["6", "0.25", "1.5"]),
+            ]
+        };
+        let of = |components: Vec<Component>, credits: &str| Rating {
+            credits: credits.parse().unwrap(),
+            components,
+        };
+        let used = event(&[("input_tokens", "1500"), ("gigabytes", "2"), ("hours", "3.0")]);
+        assert!(of(parts(), "1.50000075").is_of(&used));
+        assert!(!of(parts(), "1.500000751").is_of(&used));
+        assert!(!of(parts()[..1].to_vec(), "1.50000075").is_of(&used));
+        assert!(of(Vec::new(), "0").is_of(&used) && !of(Vec::new(), "1").is_of(&used));
+        // Each figure of a component by itself, even where the sum stays what it was.
+        for wrong in [
+            component("gigabytes", ["6", "0.25", "1.5"]),
+            component("gigabytes × days", ["6", "0.25", "1.5"]),
+            component("gigabytes × hours", ["5", "0.3", "1.5"]),
+            component("gigabytes × hours", ["6", "0.2", "1.5"]),
+        ] {
+            let mut components = parts();
+            components[1] = wrong.clone();
+            assert!(!of(components, "1.50000075").is_of(&used), "{wrong:?}");
+        }
+        let other = event(&[("input_tokens", "1500"), ("gigabytes", "2"), ("hours", "4")]);
+        assert!(!of(parts(), "1.50000075").is_of(&other));
+    }
 }

@@ -67,6 +67,64 @@ pub struct Event {
     pub recorded_at: DateTime<Utc>,
 }
 
+/// One stored event, as it was accepted.
+#[derive(Debug, Clone, Record!)]
+pub struct Accepted {
+    /// Whose.
+    pub organization: String,
+    /// Who sent it.
+    pub source: String,
+    /// Its id, unique in its source.
+    pub event_id: String,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// What was used.
+    pub meter: String,
+    /// Whose project; empty: none was named. So with what follows.
+    pub project: String,
+    /// Which member.
+    pub member: String,
+    /// Which environment.
+    pub environment: String,
+    /// Which model.
+    pub model: String,
+    /// Whose model.
+    pub supplier: String,
+    /// Which job.
+    pub job: String,
+    /// Quantities by dimension, as JSON.
+    pub quantities: String,
+    /// How its credits came about, as JSON.
+    pub components: String,
+    /// Rated credits, in 10⁻⁹ credit.
+    pub credits: i64,
+    /// Hash over what was reported.
+    pub content_hash: String,
+}
+
+/// What names an event.
+#[derive(Debug, Clone, Default)]
+pub struct Key {
+    /// Whose.
+    pub organization: String,
+    /// Who sent it.
+    pub source: String,
+    /// Its id, unique in its source.
+    pub event_id: String,
+}
+
+impl Accepted {
+    /// What names it.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        Key {
+            organization: self.organization.clone(),
+            source: self.source.clone(),
+            event_id: self.event_id.clone(),
+        }
+    }
+}
+
 /// Which events are meant; none: any.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -158,6 +216,22 @@ pub async fn events(
         filter.project.clone(),
         filter.job.clone(),
         filter.day,
+        at_most
+    ))
+}
+
+/// The next events of everybody in the order of their keys, after one of them.
+pub async fn after(tx: &mut Tx, last: &Key, at_most: i64) -> Result<Vec<Accepted>, StorageError> {
+    Ok(fetch_all!(
+        tx,
+        Accepted,
+        "SELECT organization, source, event_id, at, meter, project, member, environment, model, supplier, job, \
+         quantities, components, credits, content_hash FROM usage_event \
+         WHERE (organization, source, event_id) > ($1, $2, $3) \
+         ORDER BY organization, source, event_id LIMIT $4",
+        last.organization.clone(),
+        last.source.clone(),
+        last.event_id.clone(),
         at_most
     ))
 }

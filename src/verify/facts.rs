@@ -1,7 +1,7 @@
 //! Rows against what other rows say of the same fact: instants of the ledger, frozen texts, derived ids, the
 //! audit trail. What a hash or a close that is done again covers is not repeated here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Timelike as _, Utc};
 
@@ -21,6 +21,31 @@ use crate::storage::{Tx, cycles, documents, facts, invoices};
 /// Ledger transactions by their keys.
 type Chain<'a> = HashMap<&'a str, &'a LedgerTransaction>;
 
+/// What people did, by what they did it to.
+pub(super) struct People<'a> {
+    /// By the name a command ends with: `credits grant …: grt_…`.
+    by_name: HashMap<&'a str, &'a AuditRow>,
+    /// Purchases somebody asked for: `credits buy … (pur_…)`.
+    bought: HashSet<&'a str>,
+}
+
+impl<'a> People<'a> {
+    pub(super) fn new(trail: &'a [AuditRow]) -> Self {
+        let (mut by_name, mut bought) = (HashMap::new(), HashSet::new());
+        for row in trail {
+            if let Some((_, name)) = row.command.rsplit_once(": ") {
+                by_name.entry(name).or_insert(row);
+            }
+            let purchase = row.command.strip_prefix("credits buy ").and_then(|rest| {
+                let (_, purchase) = rest.rsplit_once('(')?;
+                purchase.strip_suffix(')')
+            });
+            bought.extend(purchase);
+        }
+        Self { by_name, bought }
+    }
+}
+
 pub(super) struct Checks {
     rows: Check,
 }
@@ -33,11 +58,12 @@ impl Checks {
     pub(super) fn organization(
         &mut self,
         books: &Books,
-        people: &[AuditRow],
+        people: &People<'_>,
     ) -> Result<(), ServiceError> {
         let chain: Chain<'_> = books.chain.iter().map(|t| (t.key.as_str(), t)).collect();
         self.grants(books, people, &chain);
         self.cycles(books, &chain);
+        self.purchases(books, people);
         for invoice in books.issued() {
             self.invoice(books.id(), invoice);
         }
@@ -48,7 +74,7 @@ impl Checks {
         Ok(())
     }
 
-    fn grants(&mut self, books: &Books, people: &[AuditRow], chain: &Chain<'_>) {
+    fn grants(&mut self, books: &Books, people: &People<'_>, chain: &Chain<'_>) {
         let id = books.id();
         let zone = books.stored.organization.zone;
         let mut causes: Vec<String> =
@@ -65,8 +91,7 @@ impl Checks {
                 (Some(rule), Some(at)) => near(rule, at),
                 _ => false,
             };
-            let ending = format!(": {name}");
-            let asked = people.iter().find(|row| row.command.ends_with(&ending));
+            let asked = people.by_name.get(name);
             let why =
                 books.reasons.get(name).and_then(Option::as_ref) == asked.map(|row| &row.reason);
             self.rows.count(posted && ends && why && derived(id, grant, &causes), || {
@@ -168,6 +193,23 @@ impl Checks {
             });
         }
         Ok(())
+    }
+
+    /// A purchase's id says when it was asked for and which one it was; the audit trail, that a person asked.
+    fn purchases(&mut self, books: &Books, people: &People<'_>) {
+        let id = books.id();
+        let ordinals: Vec<String> = (0..books.purchases.len()).map(|n| n.to_string()).collect();
+        for purchase in &books.purchases {
+            let derived = |n: &String| ids::derived("pur", purchase.created_at, &[id, n]);
+            let named = ordinals.iter().any(|n| derived(n) == purchase.id);
+            let by_hand = people.bought.contains(purchase.id.as_str());
+            self.rows.count(named && !(purchase.automatic && by_hand), || {
+                format!(
+                    "organization {id}, purchase {}: when, or by whom, it was asked for was altered",
+                    purchase.id
+                )
+            });
+        }
     }
 
     fn payments(&mut self, books: &Books, invoice: &str, chain: &Chain<'_>) {

@@ -11,11 +11,12 @@ mod closes;
 mod documents;
 mod facts;
 mod money;
+mod usage;
 mod work;
 
 use crate::app::App;
 use crate::services::ServiceError;
-use crate::storage::{audit, organizations, usage};
+use crate::storage::{audit, organizations};
 
 /// One invariant and whether it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +84,8 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
     let mut money = money::Checks::new();
     let mut facts = facts::Checks::new();
     let mut files = documents::Files::new();
-    let people = audit::all(&mut tx).await?;
+    let trail = audit::all(&mut tx).await?;
+    let people = facts::People::new(&trail);
     for neighbours in all.chunks(books::AT_ONCE) {
         for books in books::read(&mut tx, neighbours).await? {
             chain.organization(&books);
@@ -96,46 +98,19 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
     money.all(&mut tx).await?;
     let mut checks = Vec::new();
     checks.extend(chain.finish(&mut tx).await?);
-    checks.push(rollups(&mut tx).await?);
-    checks.push(feeds(&mut tx).await?);
+    checks.push(usage::intact(&mut tx).await?);
+    checks.push(usage::rollups(&mut tx).await?);
+    checks.push(usage::feeds(&mut tx).await?);
     checks.extend(closes.finish());
     checks.push(documents::numbers(&mut tx).await?);
     checks.push(files.finish());
     checks.extend(money.finish());
-    checks.push(facts.finish(&mut tx, &people).await?);
+    checks.push(facts.finish(&mut tx, &trail).await?);
     checks.push(facts::storage(&mut tx).await?);
     checks.push(work::runs(&mut tx).await?);
     checks.push(work::mails(&mut tx).await?);
     checks.push(admission::told(&mut tx).await?);
     checks.push(alerts::once(&mut tx).await?);
-    checks.push(work::audit_trail(&mut tx, &people).await?);
+    checks.push(work::audit_trail(&mut tx, &trail).await?);
     Ok(checks)
-}
-
-/// Accepted use and what is known of its feeds are the same.
-async fn feeds(tx: &mut crate::storage::Tx) -> Result<Check, ServiceError> {
-    let mut check = Check::new("feeds_counted");
-    check.checked = u64::try_from(usage::count(tx).await?).unwrap_or_default();
-    for (source, events, counted) in crate::storage::feeds::differences(tx).await? {
-        check.problem(format!("source {source:?}: {events} events, but its days say {counted}"));
-    }
-    Ok(check)
-}
-
-/// Accepted use and the roll-ups the close reads are the same.
-async fn rollups(tx: &mut crate::storage::Tx) -> Result<Check, ServiceError> {
-    let mut check = Check::new("usage_rolled_up");
-    check.checked = u64::try_from(usage::count(tx).await?).unwrap_or_default();
-    for difference in usage::rollup_differences(tx).await? {
-        check.problem(format!(
-            "organization {}, cycle {}: {} events with {} credits (10⁻⁹), but the roll-ups say {} and {}",
-            difference.organization,
-            difference.billed_cycle,
-            difference.events,
-            difference.events_credits,
-            difference.rollup_events,
-            difference.rollup_credits
-        ));
-    }
-    Ok(check)
 }

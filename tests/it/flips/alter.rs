@@ -30,7 +30,9 @@ pub async fn unguard(world: &World) {
             world.execute(&format!("DROP TRIGGER {trigger}")).await.unwrap();
         }
     } else {
-        world.execute("DROP FUNCTION refuse_change() CASCADE").await.unwrap();
+        for function in ["refuse_change", "refuse_unsettling", "refuse_reversal_of_charge"] {
+            world.execute(&format!("DROP FUNCTION {function}() CASCADE")).await.unwrap();
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::harness::{Engine, Org, World, both_engines, events, run};
 use crate::simulation::chance::Chance;
 
 /// Tables whose rows are flipped, with the columns that name a row.
-const TABLES: [(&str, &[&str]); 13] = [
+const TABLES: [(&str, &[&str]); 17] = [
     ("ledger_transaction", &["organization", "seq"]),
     ("ledger_entry", &["organization", "seq", "line"]),
     ("ledger_head", &["organization"]),
@@ -31,6 +31,24 @@ const TABLES: [(&str, &[&str]); 13] = [
     ("document", &["organization", "id"]),
     ("artifact", &["organization", "invoice_id", "kind"]),
     ("payment", &["organization", "id"]),
+    ("payment_reversal", &["organization", "payment_id"]),
+    ("purchase", &["organization", "id"]),
+    ("usage_event", &["organization", "source", "event_id"]),
+    (
+        "usage_rollup",
+        &[
+            "organization",
+            "billed_cycle",
+            "cycle",
+            "day",
+            "meter",
+            "project",
+            "member",
+            "environment",
+            "model",
+            "supplier",
+        ],
+    ),
     ("billing_cycle", &["organization", "cycle"]),
     ("audit", &["seq"]),
     ("series", &["name"]),
@@ -38,9 +56,13 @@ const TABLES: [(&str, &[&str]); 13] = [
 ];
 
 /// Columns that may be flipped unseen, and why.
-const FREE: [(&str, &str, &str); 5] = [
+const FREE: [(&str, &str, &str); 9] = [
     ("invoice", "issued_at", "on no document and in no book; only its order is checked"),
     ("document", "issued_at", "the same"),
+    ("purchase", "created_at", "its millisecond is in its id; nothing says its microseconds"),
+    ("usage_event", "event_id", "names it and is in no hash: another name is another event"),
+    ("usage_event", "batch", "which call stored it"),
+    ("usage_event", "recorded_at", "when it came in, of no bearing on any figure"),
     ("payment", "received_on", "of a transfer: finance's word alone says it"),
     ("billing_cycle", "terms", "corrected by finance; checked as far as a figure depends on them"),
     ("billing_cycle", "fee_billed", "the same"),
