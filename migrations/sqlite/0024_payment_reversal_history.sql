@@ -19,6 +19,6 @@ END;
 
 -- What is settled stays settled, unless the payment that settled it was taken back.
 DROP TRIGGER invoice_final;
-CREATE TRIGGER invoice_final BEFORE UPDATE OF status ON invoice WHEN OLD.status = 'settled' AND NEW.status <> 'settled' AND (NEW.status <> 'issued' OR NOT EXISTS (SELECT 1 FROM payment p WHERE p.organization = OLD.organization AND p.invoice_id = OLD.id) OR EXISTS (SELECT 1 FROM payment p WHERE p.organization = OLD.organization AND p.invoice_id = OLD.id AND NOT EXISTS (SELECT 1 FROM payment_reversal r WHERE r.organization = p.organization AND r.payment_id = p.id))) BEGIN
+CREATE TRIGGER invoice_final BEFORE UPDATE OF status ON invoice WHEN OLD.status = 'settled' AND NEW.status <> 'settled' AND (NEW.status <> 'issued' OR OLD.payment_status <> 'paid' OR NOT EXISTS (SELECT 1 FROM payment p WHERE p.organization = OLD.organization AND p.invoice_id = OLD.id) OR EXISTS (SELECT 1 FROM payment p WHERE p.organization = OLD.organization AND p.invoice_id = OLD.id AND NOT EXISTS (SELECT 1 FROM payment_reversal r WHERE r.organization = p.organization AND r.payment_id = p.id))) BEGIN
     SELECT RAISE(ABORT, 'invoice is history: one that is settled stays so');
 END;

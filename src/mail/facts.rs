@@ -65,6 +65,8 @@ pub enum Occasion {
         paid_on: NaiveDate,
         /// Payment method, without secrets.
         label: String,
+        /// Was the payment taken back before this was sent? Another letter says what follows.
+        taken_back: bool,
     },
     /// A charge was declined.
     PaymentFailed {

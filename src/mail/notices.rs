@@ -36,8 +36,8 @@ pub enum Notice {
     PaymentReversed {
         /// The invoice.
         invoice: InvoiceFacts,
-        /// The bank's reference that was recorded.
-        reference: String,
+        /// The transfer's amount. Its reference is not told: it may be another customer's.
+        amount: Money,
         /// The day it was said to have arrived.
         received_on: NaiveDate,
         /// What is still to be paid.
@@ -286,13 +286,9 @@ impl Notice {
     #[must_use]
     pub fn cleaned(mut self) -> Self {
         match &mut self {
-            Self::PaymentReminder { invoice, payment, pay_link, .. } => {
+            Self::PaymentReminder { invoice, payment, pay_link, .. }
+            | Self::PaymentReversed { invoice, payment, pay_link, .. } => {
                 facts::clip(&mut invoice.number);
-                facts::clip_terms(payment);
-                facts::keep_web_link(pay_link);
-            }
-            Self::PaymentReversed { invoice, reference, payment, pay_link, .. } => {
-                [&mut invoice.number, reference].into_iter().for_each(facts::clip);
                 facts::clip_terms(payment);
                 facts::keep_web_link(pay_link);
             }

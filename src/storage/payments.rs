@@ -1,6 +1,6 @@
 //! Payments: what money came in for invoices, by a charge or by a transfer.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use macro_rules_attribute::derive;
@@ -137,11 +137,15 @@ pub async fn reverse(
     Ok(())
 }
 
-/// Of the named invoices those of which a payment was taken back.
-pub async fn reopened(tx: &mut Tx, invoices: &[Key]) -> Result<HashSet<Key>, StorageError> {
-    let head = "SELECT DISTINCT p.organization, p.invoice_id FROM payment p JOIN payment_reversal r \
+/// Of the named invoices those of which payments were taken back, and how many.
+pub async fn reopened(tx: &mut Tx, invoices: &[Key]) -> Result<HashMap<Key, usize>, StorageError> {
+    let head = "SELECT p.organization, p.invoice_id FROM payment p JOIN payment_reversal r \
                 ON r.organization = p.organization AND r.payment_id = p.id WHERE (p.organization, p.invoice_id)";
-    Ok(fetch_keyed!(tx, Key, head, invoices).into_iter().collect())
+    let mut counts = HashMap::new();
+    for invoice in fetch_keyed!(tx, Key, head, invoices) {
+        *counts.entry(invoice).or_default() += 1;
+    }
+    Ok(counts)
 }
 
 /// The numbers of invoices for which a transfer of this reference counts already, whoever's they are.

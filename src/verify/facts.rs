@@ -23,7 +23,7 @@ type Chain<'a> = HashMap<&'a str, &'a LedgerTransaction>;
 
 /// What people did, by what they did it to.
 pub(super) struct People<'a> {
-    /// By the name a command ends with: `credits grant …: grt_…`.
+    /// Grants somebody made: `credits grant …: grt_…`.
     by_name: HashMap<&'a str, &'a AuditRow>,
     /// Purchases somebody asked for: `credits buy … (pur_…)`.
     bought: HashSet<&'a str>,
@@ -33,7 +33,9 @@ impl<'a> People<'a> {
     pub(super) fn new(trail: &'a [AuditRow]) -> Self {
         let (mut by_name, mut bought) = (HashMap::new(), HashSet::new());
         for row in trail {
-            if let Some((_, name)) = row.command.rsplit_once(": ") {
+            if row.command.starts_with("credits grant ")
+                && let Some((_, name)) = row.command.rsplit_once(": ")
+            {
                 by_name.entry(name).or_insert(row);
             }
             let purchase = row.command.strip_prefix("credits buy ").and_then(|rest| {
@@ -284,11 +286,17 @@ fn taken_back(payment: &Payment, chain: &Chain<'_>) -> bool {
     match (payment.reversed_at, chain.get(format!("payment-reversed:{}", payment.id).as_str())) {
         (None, None) => true,
         (Some(at), Some(posted)) => {
-            posted.recorded_at == at
-                && posted.entries.iter().any(|entry| {
-                    entry.account == Account::Cash
-                        && Some(entry.amount) == payment.amount.checked_neg()
+            let of = |account: Account, amount: Option<i64>| {
+                posted.entries.iter().any(|entry| {
+                    entry.account == account
+                        && Some(entry.amount) == amount
+                        && matches!(entry.unit, Unit::Money(unit) if unit.to_string() == payment.currency)
                 })
+            };
+            posted.recorded_at == at
+                && posted.kind == "payment_reversed"
+                && of(Account::Cash, payment.amount.checked_neg())
+                && of(Account::Receivable, Some(payment.amount))
         }
         _ => false,
     }

@@ -95,6 +95,9 @@ both_engines!(a_transfer_recorded_by_mistake_is_taken_back, |world| {
     let after = (booked(&world, "bank", "cash").await, booked(&world, "bank", "receivable").await);
     assert_eq!(after, before);
     assert_eq!(told(&world, "bank", "payment_reversed").await, 1);
+    // The bank's words may be another customer's, or look like a command of ours.
+    let facts = world.table("SELECT facts FROM notice WHERE kind = 'payment_reversed'").await;
+    assert!(!facts.concat().concat().contains("4711"), "{facts:?}");
     assert!(refused(&world, "bank").await.contains("nothing to take back"));
     // Recorded once more, in the same second and with the same reference: another payment.
     transferred(&world, "bank").await;
@@ -113,6 +116,9 @@ both_engines!(a_transfer_recorded_by_mistake_is_taken_back, |world| {
     taken_back(&world, "bank").await;
     assert_eq!(told(&world, "bank", "payment_reversed").await, 2);
     assert_eq!(world.count("payment_reversal").await, 2);
+    let receipts = "SELECT key FROM mail WHERE organization = 'bank' AND kind = 'receipt' ORDER BY created_at, key";
+    let keys = world.table(receipts).await.concat();
+    assert!(keys[0].starts_with("receipt-") && keys[1].starts_with("receipt_2-"), "{keys:?}");
     // Told of all this, history is what it was.
     for statement in [
         "DELETE FROM payment_reversal",
@@ -159,6 +165,10 @@ both_engines!(an_invoice_whose_transfer_was_taken_back_is_charged, |world| {
     until(&world, "2026-02-04T00:00:00Z").await;
     assert_eq!((stands(&world, "card").await, world.taken("card")), (words("settled", "paid"), 1));
     world.verify_ok().await;
+    // A receipt of its own, though a charge paid this time.
+    let again =
+        "SELECT COUNT(*) || '' FROM mail WHERE key LIKE 'receipt_2-%' AND organization = 'card'";
+    assert_eq!(world.table(again).await.concat(), ["1"]);
     // What a charge took is not taken back by hand.
     for id in ["card", "good"] {
         assert!(refused(&world, id).await.contains("invoice credit"), "{id}");
@@ -209,4 +219,62 @@ both_engines!(a_calendar_that_had_ended_begins_again, |world| {
     );
     assert!(paused().await);
     world.verify_ok().await;
+});
+
+// Finance need not wait for the calendar.
+both_engines!(an_invoice_whose_transfer_was_taken_back_is_retried_by_hand, |world| {
+    billed(&world).await;
+    transferred(&world, "card").await;
+    methods::add(&world.app(), "card", "pm_sandbox_ok", true, "test").await.unwrap();
+    taken_back(&world, "card").await;
+    let run =
+        world.table("SELECT id FROM run WHERE job = 'monthly_close'").await.concat().remove(0);
+    assert!(world.retry(&run, Some("card")).await.is_clean());
+    assert_eq!((stands(&world, "card").await, world.taken("card")), (words("settled", "paid"), 1));
+});
+
+// The payer chooses the reference's words: one that looks like the end of a command made `verify` fail for good.
+both_engines!(a_reference_is_no_command, |world| {
+    billed(&world).await;
+    let grant = world.table("SELECT id FROM credit_grant WHERE organization = 'good'").await;
+    let (number, reference) = (number(&world, "bank").await, format!("Invoice: {}", grant[0][0]));
+    let transfer = Transfer {
+        number: &number,
+        amount: None,
+        received_on: world.now().date_naive(),
+        reference: &reference,
+        reason: "statement 12",
+    };
+    record_transfer(&world.app(), &transfer).await.unwrap();
+    taken_back(&world, "bank").await;
+});
+
+// Kept back by a mail server that was down, a receipt says what is true when it leaves.
+both_engines!(a_receipt_that_waited_says_that_it_was_taken_back, |world| {
+    billed(&world).await;
+    let (letters, away) = (world.home().join("outbox"), world.home().join("away"));
+    std::fs::rename(&letters, &away).unwrap();
+    std::fs::write(&letters, "in the way").unwrap();
+    let number = number(&world, "bank").await;
+    let transfer = Transfer {
+        number: &number,
+        amount: None,
+        received_on: world.now().date_naive(),
+        reference: "bank 4711",
+        reason: "statement 12",
+    };
+    assert!(!record_transfer(&world.app(), &transfer).await.unwrap().is_clean());
+    requests::reverse_transfer(&world.app(), &number, "another's money").await.unwrap();
+    std::fs::remove_file(&letters).unwrap();
+    std::fs::rename(&away, &letters).unwrap();
+    world.pass(24 * 3_600);
+    world.tick(None).await.unwrap();
+    assert_eq!(world.mails("bank").await, ["invoice", "notice", "receipt"]);
+    let names = std::fs::read_dir(letters).unwrap().map(|file| file.unwrap().path());
+    let receipts: Vec<String> = names
+        .filter(|path| path.to_str().unwrap().contains("-receipt-"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .filter(|text| text.contains(&number))
+        .collect();
+    assert!(receipts.len() == 1 && receipts[0].contains("Receipt taken back"), "{receipts:?}");
 });

@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is the answer")]
 
 use monthend::jobs::requests;
+use monthend::services::charging::Transfer;
 use monthend::services::credit_notes;
 use monthend::services::doctor::examine;
 use monthend::services::purchases::Wanted;
 use monthend::storage::Db;
-use sqlx::{AssertSqlSafe, Executor as _};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use crate::harness::world::whole;
 use crate::harness::{Engine, Org, World, both_engines, events, run};
@@ -75,6 +77,16 @@ fn a_month_is_worked_as_the_application() {
         let owner = world.app();
         world.work_as(&role).await;
         a_month(&world).await;
+        let number = world.invoice("cora").await.number.unwrap();
+        let transfer = Transfer {
+            number: &number,
+            amount: None,
+            received_on: "2026-02-05".parse().unwrap(),
+            reference: "bank 1",
+            reason: "test",
+        };
+        requests::record_transfer(&world.app(), &transfer).await.unwrap();
+        requests::reverse_transfer(&world.app(), &number, "test").await.unwrap();
         let before = world.count("ledger_entry").await;
         world.tick(None).await.unwrap();
         assert_eq!(world.count("ledger_entry").await, before);
@@ -85,6 +97,7 @@ fn a_month_is_worked_as_the_application() {
             ("refund WHERE state = 'succeeded'", 1),
             ("charge WHERE state = 'declined'", 1),
             ("payment", 1),
+            ("payment_reversal", 1),
             ("dunning", 1),
             ("mail WHERE state = 'sent'", 4),
         ] {
@@ -123,10 +136,41 @@ fn a_month_is_worked_as_the_application() {
         let renew = AssertSqlSafe("SELECT renew_application_grants()".to_owned());
         as_owner.execute(renew).await.unwrap();
         forbidden_to_the_role(&world).await;
+        past_tables_of_ones_own(&world, &role).await;
         world.restart(&[]).await;
         owner.db.close().await;
         drop_role(&world, &role).await;
     });
+}
+
+/// A trigger that looks at other tables means those of the schema, not temporary ones of the same name.
+async fn past_tables_of_ones_own(world: &World, role: &str) {
+    let mut session = PgConnection::connect(&world.address_as(role)).await.unwrap();
+    let paid = "SELECT * FROM public.payment WHERE method = 'charge'";
+    for prepared in [
+        format!("CREATE TEMP TABLE payment AS {paid}"),
+        format!(
+            "CREATE TEMP TABLE payment_reversal AS SELECT organization, id AS payment_id, recorded_at FROM ({paid}) p"
+        ),
+    ] {
+        session.execute(AssertSqlSafe(prepared)).await.unwrap();
+    }
+    let settled = session.fetch_all("SELECT 1 FROM public.invoice WHERE status = 'settled'").await;
+    assert!(!settled.unwrap().is_empty());
+    for (walked_around, why) in [
+        (
+            "UPDATE public.invoice SET status = 'issued' WHERE status = 'settled'",
+            "settled stays so",
+        ),
+        (
+            "INSERT INTO public.payment_reversal SELECT organization, id, recorded_at FROM public.payment WHERE method = 'charge'",
+            "only a recorded transfer",
+        ),
+    ] {
+        let refused = session.execute(walked_around).await.unwrap_err().to_string();
+        assert!(refused.contains(why), "{walked_around}: {refused}");
+    }
+    session.close().await.unwrap();
 }
 
 /// Whatever has to do with history or the schema, by right and not by trigger.

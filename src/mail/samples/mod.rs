@@ -133,6 +133,16 @@ pub(crate) fn receipt() -> MailFacts {
     receipt_for(PaidFor::Invoice(invoice()), usd(113_450))
 }
 
+/// The receipt of a transfer that was taken back before the mail could leave.
+pub(crate) fn receipt_taken_back() -> MailFacts {
+    let mut facts = receipt();
+    if let Occasion::Receipt { taken_back, label, .. } = &mut facts.occasion {
+        *taken_back = true;
+        "bank transfer".clone_into(label);
+    }
+    facts
+}
+
 /// The receipt of a purchase of credits.
 pub(crate) fn receipt_of_purchase(usable_until: Option<NaiveDate>) -> MailFacts {
     let purchase = PurchaseFacts {
@@ -158,7 +168,10 @@ pub(crate) fn receipt_of_automatic_purchase() -> MailFacts {
 
 fn receipt_for(paid_for: PaidFor, amount: Money) -> MailFacts {
     let (paid_on, label) = (day(2026, 11, 1), "card ending 4242".to_owned());
-    mail("mail-receipt-1", Occasion::Receipt { paid_for, amount, paid_on, label })
+    mail(
+        "mail-receipt-1",
+        Occasion::Receipt { paid_for, amount, paid_on, label, taken_back: false },
+    )
 }
 
 /// A declined card, with or without a next automatic attempt.
@@ -187,6 +200,7 @@ pub(crate) fn all() -> Vec<MailFacts> {
         invoice_settled(),
         invoice_with_deficit(),
         receipt(),
+        receipt_taken_back(),
         receipt_of_purchase(Some(day(2027, 11, 30))),
         receipt_of_purchase(None),
         receipt_of_automatic_purchase(),

@@ -77,7 +77,7 @@ pub(crate) fn reminder_of_transfer() -> MailFacts {
 fn reversed(payment: PaymentTerms, next_attempt_on: Option<NaiveDate>, link: bool) -> MailFacts {
     notice(Notice::PaymentReversed {
         invoice: invoice(),
-        reference: "ACME 0815".to_owned(),
+        amount: usd(113_450),
         received_on: day(2026, 11, 10),
         outstanding: usd(113_450),
         payment,

@@ -197,13 +197,10 @@ fn links_are_escaped_once_and_never_cut() {
 /// A notice with one text in every place that takes text.
 fn put(notice: &mut Notice, text: &str) {
     match notice {
-        Notice::PaymentReminder { invoice, .. } | Notice::Uncollectible { invoice, .. } => {
+        Notice::PaymentReminder { invoice, .. }
+        | Notice::PaymentReversed { invoice, .. }
+        | Notice::Uncollectible { invoice, .. } => {
             text.clone_into(&mut invoice.number);
-        }
-        Notice::PaymentReversed { invoice, reference, .. } => {
-            for place in [&mut invoice.number, reference] {
-                text.clone_into(place);
-            }
         }
         Notice::CreditNote { number, corrects, reason, .. } => {
             for place in [number, corrects, reason] {

@@ -41,6 +41,11 @@ fn a_receipt() {
     insta::assert_snapshot!(text_of(&samples::receipt()));
 }
 
+#[test]
+fn a_receipt_that_was_taken_back() {
+    insta::assert_snapshot!(text_of(&samples::receipt_taken_back()));
+}
+
 // S35
 #[test]
 fn a_receipt_of_bought_credits() {

@@ -59,7 +59,10 @@ pub(super) async fn succeed(
     let reopened = payments::reopened(tx, &invoices).await?;
     let receipts = all.iter().zip(&invoices).flat_map(|(Paid { charge, stored, .. }, invoice)| {
         let of = Some(charge.id.as_str());
-        let kind = if reopened.contains(invoice) { Kind::ReceiptAgain } else { Kind::Receipt };
+        let kind = match reopened.get(invoice) {
+            None => Kind::Receipt,
+            Some(before) => Kind::ReceiptAgain(before + 1),
+        };
         mails::of_fact(&stored.organization, kind, &charge.subject_id, of, now)
     });
     let mut told: HashMap<Option<String>, Vec<Mail>> = HashMap::new();

@@ -49,7 +49,7 @@ pub async fn reverse_transfer(
     );
     ledger::post_for(tx, &id, vec![posting], now).await?;
     invoices::unsettle(tx, &id, &row.id).await?;
-    let command = format!("payment reverse {number} {amount}, reference {}", payment.reference);
+    let command = format!("payment reverse {number} {amount} ({})", payment.id);
     audit::append(tx, now, &app.actor, &command, reason).await?;
 
     let row = invoices::by_number(tx, number).await?.unwrap_or(row);
@@ -76,7 +76,8 @@ async fn reversible(tx: &mut Tx, row: &Row, number: &str) -> Result<Payment, Ser
     for note in documents::of_subject(tx, &row.organization, &row.id).await? {
         if matches!(note.document()?, Document::CreditNote(note) if note.settled.goes_back()) {
             return refused(format!(
-                "credit note {} gives money of invoice {number} back: its transfer counts and cannot be taken back",
+                "credit note {0} gives money of invoice {number} back: its transfer counts and cannot be taken back; \
+                 once the customer has transferred what is left, `refund record {0}` with that reference evens it out",
                 note.number
             ));
         }
@@ -107,7 +108,7 @@ async fn tell(
     let organization = &stored.organization;
     let notice = Notice::PaymentReversed {
         invoice: InvoiceFacts::of(&document),
-        reference: payment.reference.clone(),
+        amount: payment.money()?,
         received_on: payment.received_on,
         outstanding: row.outstanding()?,
         payment: document.header.payment,

@@ -101,7 +101,10 @@ pub async fn record_transfer(
     let command = format!("payment record {number} {amount}");
     audit::append(tx, now, &app.actor, &command, transfer.reason).await?;
     let organization = &stored.organization;
-    let kind = if earlier.is_empty() { Kind::Receipt } else { Kind::ReceiptAgain };
+    let kind = match earlier.len() {
+        0 => Kind::Receipt,
+        before => Kind::ReceiptAgain(before + 1),
+    };
     let mails = mails::of_fact(organization, kind, &row.id, Some(&payment.id), now);
     mails::add(tx, &mails).await?;
     Ok(Consequences::mails(mails))

@@ -174,24 +174,19 @@ fn letter(app: &App, told: Told) -> Result<Composed, ServiceError> {
 /// begins with what the mail is about, so that a folder of mails can be read.
 fn message_key(app: &App, mail: &Mail, occasion: &Occasion) -> String {
     let deployment = app.deployment.get(4..16).unwrap_or(&app.deployment);
-    let of_payment = || {
-        let payment = mail.charge_id.as_deref().unwrap_or_default();
-        ids::sha256_hex(payment.as_bytes())[..8].to_owned()
-    };
     let about = match occasion {
         Occasion::Invoice { invoice, .. } => format!("{}-invoice", invoice.number),
-        Occasion::Receipt { paid_for: PaidFor::Invoice(invoice), .. } => {
-            if mail.key.starts_with(super::AGAIN) {
-                format!("{}-receipt-{}", invoice.number, of_payment())
-            } else {
-                format!("{}-receipt", invoice.number)
-            }
-        }
+        Occasion::Receipt { paid_for: PaidFor::Invoice(invoice), .. } => match super::again(mail) {
+            Some(nth) => format!("{}-receipt-{nth}", invoice.number),
+            None => format!("{}-receipt", invoice.number),
+        },
         Occasion::Receipt { paid_for: PaidFor::Purchase(purchase), .. } => {
             format!("{}-receipt", purchase.id)
         }
         Occasion::PaymentFailed { invoice, .. } => {
-            format!("{}-payment-failed-{}", invoice.number, of_payment())
+            let charge = mail.charge_id.as_deref().unwrap_or_default();
+            let attempt = &ids::sha256_hex(charge.as_bytes())[..8];
+            format!("{}-payment-failed-{attempt}", invoice.number)
         }
         Occasion::Notice(notice) => format!("{}-{}", mail.subject_id, notice.template()),
     };
@@ -319,7 +314,8 @@ async fn receipt(
     let paid_on = mail.created_at.with_timezone(&organization.zone).date_naive();
     if let Some(charge) = facts.charge(mail) {
         let label = facts.label(app, charge);
-        return Ok(Occasion::Receipt { paid_for, amount: charge.request.amount, paid_on, label });
+        let amount = charge.request.amount;
+        return Ok(Occasion::Receipt { paid_for, amount, paid_on, label, taken_back: false });
     }
     // A transfer that finance recorded; its id stands where a charge's would.
     let payments = payments::of_invoice(tx, &mail.organization, &mail.subject_id).await?;
@@ -332,6 +328,7 @@ async fn receipt(
         amount: payment.money()?,
         paid_on: payment.received_on,
         label: "bank transfer".to_owned(),
+        taken_back: !payment.counts(),
     })
 }
 

@@ -15,8 +15,13 @@ use crate::domain::organization::Organization;
 use crate::storage::Tx;
 use crate::storage::mails::{self, Mail};
 
-/// What the keys of receipts begin with that are not the first of their invoice.
-const AGAIN: &str = "receipt_again";
+/// What the keys of receipts begin with that are not the first of their invoice; which one it is follows.
+const AGAIN: &str = "receipt_";
+
+/// Which receipt of its invoice a mail is, where it is not the first.
+fn again(mail: &Mail) -> Option<&str> {
+    Some(mail.key.strip_prefix(AGAIN)?.split_once('-')?.0)
+}
 
 /// What a mail tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +30,9 @@ pub enum Kind {
     Invoice,
     /// A payment arrived.
     Receipt,
-    /// A payment arrived for an invoice of which one was taken back: its receipt is not the first one's.
-    ReceiptAgain,
+    /// The second payment of an invoice arrived, or a later one, after those before it were taken back: which one it
+    /// is keeps its receipt apart from the first.
+    ReceiptAgain(usize),
     /// A charge was declined, or needs the customer.
     PaymentFailed,
 }
@@ -37,16 +43,16 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Invoice => "invoice",
-            Self::Receipt | Self::ReceiptAgain => "receipt",
+            Self::Receipt | Self::ReceiptAgain(_) => "receipt",
             Self::PaymentFailed => "payment_failed",
         }
     }
 
     /// What the key of its mails begins with.
-    const fn key(self) -> &'static str {
+    fn key(self) -> String {
         match self {
-            Self::ReceiptAgain => AGAIN,
-            other => other.as_str(),
+            Self::ReceiptAgain(nth) => format!("{AGAIN}{nth}"),
+            other => other.as_str().to_owned(),
         }
     }
 }

@@ -228,7 +228,7 @@ pub async fn issued_in_range(
 }
 
 /// Those of them whose cycle became due at an instant, and whose charge was declined, on the first day of the dunning
-/// calendar or later.
+/// calendar or later, or that are due again because a payment was taken back.
 pub async fn declined_in_range(
     tx: &mut Tx,
     (first, last): (&str, &str),
@@ -239,7 +239,10 @@ pub async fn declined_in_range(
         tx,
         Row,
         issued!(
-            "AND i.payment_status IN ($4, $5) AND EXISTS (SELECT 1 FROM billing_cycle c \
+            "AND (i.payment_status IN ($4, $5) OR (i.payment_status = $7 AND EXISTS (SELECT 1 FROM payment p \
+             JOIN payment_reversal r ON r.organization = p.organization AND r.payment_id = p.id \
+             WHERE p.organization = i.organization AND p.invoice_id = i.id))) \
+             AND EXISTS (SELECT 1 FROM billing_cycle c \
              WHERE c.organization = i.organization AND c.cycle = i.cycle AND c.due_at = $6) "
         ),
         first,
@@ -247,7 +250,8 @@ pub async fn declined_in_range(
         cycle.to_string(),
         payment_status::DECLINED,
         payment_status::PAST_DUE,
-        due_at
+        due_at,
+        payment_status::DUE
     ))
 }
 

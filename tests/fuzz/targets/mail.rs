@@ -40,6 +40,7 @@ pub fn target(data: &[u8]) {
         paid_on: invoice.due_on,
         paid_for: PaidFor::Invoice(invoice),
         label,
+        taken_back: false,
     };
     for occasion in [failed, paid] {
         let facts = MailFacts {
