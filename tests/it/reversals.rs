@@ -254,7 +254,7 @@ both_engines!(a_receipt_that_waited_says_that_it_was_taken_back, |world| {
     billed(&world).await;
     let (letters, away) = (world.home().join("outbox"), world.home().join("away"));
     std::fs::rename(&letters, &away).unwrap();
-    std::fs::write(&letters, "in the way").unwrap();
+    std::fs::File::create(&letters).unwrap();
     let number = number(&world, "bank").await;
     let transfer = Transfer {
         number: &number,
