@@ -118,6 +118,16 @@ async fn apply(tx: &mut Tx, migration: &Migration) -> Result<(), StorageError> {
     file.run_script(migration.sql.as_str()).map_err(|error| {
         StorageError::Refused(format!("migration {} fails: {error}", migration.version))
     })?;
+    // Foreign keys are off while tables are rebuilt: nothing may have lost what it refers to.
+    if migration.sql.as_str().contains("DROP TABLE") {
+        let lost = fetch_all!(tx, (String,), "SELECT \"table\" FROM pragma_foreign_key_check");
+        if let Some((table,)) = lost.first() {
+            return Err(StorageError::Refused(format!(
+                "migration {}: a row of {table} refers to nothing; nothing was changed, run `monthend verify`",
+                migration.version
+            )));
+        }
+    }
     execute!(
         tx,
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
