@@ -123,7 +123,8 @@ async fn apply(tx: &mut Tx, migration: &Migration) -> Result<(), StorageError> {
         let lost = fetch_all!(tx, (String,), "SELECT \"table\" FROM pragma_foreign_key_check");
         if let Some((table,)) = lost.first() {
             return Err(StorageError::Refused(format!(
-                "migration {}: a row of {table} refers to nothing; nothing was changed, run `monthend verify`",
+                "migration {}: a row of {table} refers to nothing; it changed nothing: look with the version before, \
+                 or restore a backup",
                 migration.version
             )));
         }

@@ -99,6 +99,35 @@ fn an_old_database_opens(engine: Engine) {
     });
 }
 
+// Tables are rebuilt with foreign keys off: what was damaged before is found before anything is kept.
+#[test]
+fn a_file_whose_rows_refer_to_nothing_is_left_as_it_is() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let home = tempfile::tempdir().unwrap();
+        let place = Place::new(Engine::Sqlite, home.path()).await;
+        a_first_database(Engine::Sqlite, &place.address).await;
+        let file = place.address.strip_prefix("sqlite:").unwrap().to_owned();
+        let connection = rusqlite::Connection::open(&file).unwrap();
+        let damage = "PRAGMA foreign_keys = OFF; UPDATE purchase SET organization = 'nobody'";
+        connection.execute_batch(damage).unwrap();
+        let refused = format!("{:#}", open_database(&place.address).await.unwrap_err());
+        assert!(refused.contains("a row of purchase refers to nothing"), "{refused}");
+        let applied = "SELECT COUNT(*) FROM _sqlx_migrations";
+        let applied: i64 = connection.query_row(applied, [], |row| row.get(0)).unwrap();
+        assert_eq!(applied, 2);
+        connection.execute_batch("UPDATE purchase SET organization = 'acme'").unwrap();
+        drop(connection);
+        let db = open_database(&place.address).await.unwrap();
+        // Afterwards they are looked at as before, and rows lie by key.
+        assert!(execute(&db, "UPDATE purchase SET organization = 'nobody'").await.is_err());
+        let by_key = "SELECT name FROM sqlite_schema WHERE name = 'organization' AND sql LIKE '%WITHOUT ROWID'";
+        assert_eq!(table(&db, by_key).await, [["organization"]]);
+        db.close().await;
+        place.remove().await;
+    });
+}
+
 // A database that other builds have changed was brought forward first and refused then.
 fn a_database_with_something_unknown_is_left_as_it_is(engine: Engine) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
