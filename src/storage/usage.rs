@@ -384,9 +384,3 @@ pub async fn rollup_differences(tx: &mut Tx) -> Result<Vec<RollupDifference>, St
          HAVING SUM(ec) <> SUM(rc) OR SUM(en) <> SUM(rn) ORDER BY organization, billed_cycle"
     ))
 }
-
-/// How many events are stored.
-pub async fn count(tx: &mut Tx) -> Result<i64, StorageError> {
-    let rows = fetch_all!(tx, (i64,), "SELECT CAST(COUNT(*) AS BIGINT) FROM usage_event");
-    Ok(rows.first().map_or(0, |(count,)| *count))
-}

@@ -35,10 +35,12 @@ pub struct Rollup {
 /// One stored event.
 #[derive(Debug, Clone, Record!)]
 pub struct Event {
-    /// Its id, unique in its source.
-    pub event_id: String,
+    /// Whose.
+    pub organization: String,
     /// Who sent it.
     pub source: String,
+    /// Its id, unique in its source.
+    pub event_id: String,
     /// When it happened.
     pub at: DateTime<Utc>,
     /// The cycle it happened in.
@@ -63,66 +65,10 @@ pub struct Event {
     pub components: String,
     /// Rated credits, in 10⁻⁹ credit.
     pub credits: i64,
-    /// When it came in.
-    pub recorded_at: DateTime<Utc>,
-}
-
-/// One stored event, as it was accepted.
-#[derive(Debug, Clone, Record!)]
-pub struct Accepted {
-    /// Whose.
-    pub organization: String,
-    /// Who sent it.
-    pub source: String,
-    /// Its id, unique in its source.
-    pub event_id: String,
-    /// When it happened.
-    pub at: DateTime<Utc>,
-    /// What was used.
-    pub meter: String,
-    /// Whose project; empty: none was named. So with what follows.
-    pub project: String,
-    /// Which member.
-    pub member: String,
-    /// Which environment.
-    pub environment: String,
-    /// Which model.
-    pub model: String,
-    /// Whose model.
-    pub supplier: String,
-    /// Which job.
-    pub job: String,
-    /// Quantities by dimension, as JSON.
-    pub quantities: String,
-    /// How its credits came about, as JSON.
-    pub components: String,
-    /// Rated credits, in 10⁻⁹ credit.
-    pub credits: i64,
     /// Hash over what was reported.
     pub content_hash: String,
-}
-
-/// What names an event.
-#[derive(Debug, Clone, Default)]
-pub struct Key {
-    /// Whose.
-    pub organization: String,
-    /// Who sent it.
-    pub source: String,
-    /// Its id, unique in its source.
-    pub event_id: String,
-}
-
-impl Accepted {
-    /// What names it.
-    #[must_use]
-    pub fn key(&self) -> Key {
-        Key {
-            organization: self.organization.clone(),
-            source: self.source.clone(),
-            event_id: self.event_id.clone(),
-        }
-    }
+    /// When it came in.
+    pub recorded_at: DateTime<Utc>,
 }
 
 /// Which events are meant; none: any.
@@ -205,8 +151,8 @@ pub async fn events(
         tx,
         Event,
         chosen!(
-            "event_id, source, at, cycle, meter, project, member, environment, model, supplier, job, quantities, \
-             components, credits, recorded_at",
+            "organization, source, event_id, at, cycle, meter, project, member, environment, model, supplier, job, \
+             quantities, components, credits, content_hash, recorded_at",
             " ORDER BY credits DESC, at, source, event_id LIMIT $8"
         ),
         organization,
@@ -220,18 +166,25 @@ pub async fn events(
     ))
 }
 
-/// The next events of everybody in the order of their keys, after one of them.
-pub async fn after(tx: &mut Tx, last: &Key, at_most: i64) -> Result<Vec<Accepted>, StorageError> {
+/// The next events of everybody in the order of organization, source and id, after one of them.
+pub async fn after(
+    tx: &mut Tx,
+    last: Option<&Event>,
+    at_most: i64,
+) -> Result<Vec<Event>, StorageError> {
+    let [organization, source, id] = last.map_or_else(Default::default, |last| {
+        [&last.organization, &last.source, &last.event_id].map(Clone::clone)
+    });
     Ok(fetch_all!(
         tx,
-        Accepted,
-        "SELECT organization, source, event_id, at, meter, project, member, environment, model, supplier, job, \
-         quantities, components, credits, content_hash FROM usage_event \
+        Event,
+        "SELECT organization, source, event_id, at, cycle, meter, project, member, environment, model, supplier, \
+         job, quantities, components, credits, content_hash, recorded_at FROM usage_event \
          WHERE (organization, source, event_id) > ($1, $2, $3) \
          ORDER BY organization, source, event_id LIMIT $4",
-        last.organization.clone(),
-        last.source.clone(),
-        last.event_id.clone(),
+        organization,
+        source,
+        id,
         at_most
     ))
 }

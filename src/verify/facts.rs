@@ -24,19 +24,19 @@ type Chain<'a> = HashMap<&'a str, &'a LedgerTransaction>;
 /// What people did, by what they did it to.
 pub(super) struct People<'a> {
     /// Grants somebody made: `credits grant …: grt_…`.
-    by_name: HashMap<&'a str, &'a AuditRow>,
+    granted: HashMap<&'a str, &'a AuditRow>,
     /// Purchases somebody asked for: `credits buy … (pur_…)`.
     bought: HashSet<&'a str>,
 }
 
 impl<'a> People<'a> {
     pub(super) fn new(trail: &'a [AuditRow]) -> Self {
-        let (mut by_name, mut bought) = (HashMap::new(), HashSet::new());
+        let (mut granted, mut bought) = (HashMap::new(), HashSet::new());
         for row in trail {
             if row.command.starts_with("credits grant ")
                 && let Some((_, name)) = row.command.rsplit_once(": ")
             {
-                by_name.entry(name).or_insert(row);
+                granted.entry(name).or_insert(row);
             }
             let purchase = row.command.strip_prefix("credits buy ").and_then(|rest| {
                 let (_, purchase) = rest.rsplit_once('(')?;
@@ -44,7 +44,7 @@ impl<'a> People<'a> {
             });
             bought.extend(purchase);
         }
-        Self { by_name, bought }
+        Self { granted, bought }
     }
 }
 
@@ -93,7 +93,7 @@ impl Checks {
                 (Some(rule), Some(at)) => near(rule, at),
                 _ => false,
             };
-            let asked = people.by_name.get(name);
+            let asked = people.granted.get(name);
             let why =
                 books.reasons.get(name).and_then(Option::as_ref) == asked.map(|row| &row.reason);
             self.rows.count(posted && ends && why && derived(id, grant, &causes), || {
@@ -201,9 +201,11 @@ impl Checks {
     fn purchases(&mut self, books: &Books, people: &People<'_>) {
         let id = books.id();
         let ordinals: Vec<String> = (0..books.purchases.len()).map(|n| n.to_string()).collect();
-        for purchase in &books.purchases {
-            let derived = |n: &String| ids::derived("pur", purchase.created_at, &[id, n]);
-            let named = ordinals.iter().any(|n| derived(n) == purchase.id);
+        for (place, purchase) in books.purchases.iter().enumerate() {
+            // They come in the order of their ids: mostly its own place, unless a clock was set back.
+            let derived =
+                |n: &String| ids::derived("pur", purchase.created_at, &[id, n]) == purchase.id;
+            let named = derived(&ordinals[place]) || ordinals.iter().any(derived);
             let by_hand = people.bought.contains(purchase.id.as_str());
             self.rows.count(named && !(purchase.automatic && by_hand), || {
                 format!(

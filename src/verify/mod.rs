@@ -98,9 +98,11 @@ pub async fn verify(app: &App) -> Result<Vec<Check>, ServiceError> {
     money.all(&mut tx).await?;
     let mut checks = Vec::new();
     checks.extend(chain.finish(&mut tx).await?);
-    checks.push(usage::intact(&mut tx).await?);
-    checks.push(usage::rollups(&mut tx).await?);
-    checks.push(usage::feeds(&mut tx).await?);
+    let events = usage::intact(&mut tx).await?;
+    let accepted = events.checked;
+    checks.push(events);
+    checks.push(usage::rollups(&mut tx, accepted).await?);
+    checks.push(usage::feeds(&mut tx, accepted).await?);
     checks.extend(closes.finish());
     checks.push(documents::numbers(&mut tx).await?);
     checks.push(files.finish());

@@ -11,7 +11,8 @@ use crate::domain::decimal::{self, DecimalError};
 use crate::domain::rating::{Component, Rating};
 use crate::domain::usage::UsageEvent;
 use crate::services::ServiceError;
-use crate::storage::{Tx, feeds, usage, usage_reports};
+use crate::storage::usage_reports::{self, Event};
+use crate::storage::{Tx, feeds, usage};
 
 /// Events that are read together.
 const AT_ONCE: i64 = 5_000;
@@ -20,28 +21,28 @@ const AT_ONCE: i64 = 5_000;
 /// components come to. What names it (organization, source, id) is in no hash.
 pub(super) async fn intact(tx: &mut Tx) -> Result<Check, ServiceError> {
     let mut check = Check::new("usage_intact");
-    let mut last = usage_reports::Key::default();
+    let mut last: Option<Event> = None;
     loop {
-        let events = usage_reports::after(tx, &last, AT_ONCE).await?;
-        let Some(end) = events.last() else { return Ok(check) };
-        last = end.key();
-        let looked = cores::each(events, |event| (altered(&event), event.key())).await;
-        for (altered, key) in looked.map_err(|error| ServiceError::Refused(error.to_string()))? {
-            check.count(altered.is_none(), || {
-                format!(
-                    "organization {}, event {:?} of source {:?}: {}",
-                    key.organization,
-                    key.event_id,
-                    key.source,
-                    altered.unwrap_or_default()
-                )
-            });
+        let events = usage_reports::after(tx, last.as_ref(), AT_ONCE).await?;
+        last = events.last().cloned();
+        if last.is_none() {
+            return Ok(check);
+        }
+        let looked = cores::each(events, |event| {
+            let what = altered(&event)?;
+            let Event { organization, source, event_id, .. } = &event;
+            Some(format!(
+                "organization {organization}, event {event_id:?} of source {source:?}: {what}"
+            ))
+        });
+        for altered in looked.await.map_err(|error| ServiceError::Refused(error.to_string()))? {
+            check.count(altered.is_none(), || altered.unwrap_or_default());
         }
     }
 }
 
 /// What of an event is not as it was accepted.
-fn altered(stored: &usage_reports::Accepted) -> Option<&'static str> {
+fn altered(stored: &Event) -> Option<&'static str> {
     let Ok(quantities) = quantities(&stored.quantities) else {
         return Some("its quantities cannot be read");
     };
@@ -75,20 +76,20 @@ fn quantities(json: &str) -> Result<BTreeMap<String, Decimal>, DecimalError> {
     texts.into_iter().map(|(dimension, text)| Ok((dimension, decimal::parse(&text)?))).collect()
 }
 
-/// Accepted use and what is known of its feeds are the same.
-pub(super) async fn feeds(tx: &mut Tx) -> Result<Check, ServiceError> {
+/// Accepted use, so many events, and what is known of its feeds are the same.
+pub(super) async fn feeds(tx: &mut Tx, accepted: u64) -> Result<Check, ServiceError> {
     let mut check = Check::new("feeds_counted");
-    check.checked = u64::try_from(usage::count(tx).await?).unwrap_or_default();
+    check.checked = accepted;
     for (source, events, counted) in feeds::differences(tx).await? {
         check.problem(format!("source {source:?}: {events} events, but its days say {counted}"));
     }
     Ok(check)
 }
 
-/// Accepted use and the roll-ups the close reads are the same.
-pub(super) async fn rollups(tx: &mut Tx) -> Result<Check, ServiceError> {
+/// Accepted use, so many events, and the roll-ups the close reads are the same.
+pub(super) async fn rollups(tx: &mut Tx, accepted: u64) -> Result<Check, ServiceError> {
     let mut check = Check::new("usage_rolled_up");
-    check.checked = u64::try_from(usage::count(tx).await?).unwrap_or_default();
+    check.checked = accepted;
     for difference in usage::rollup_differences(tx).await? {
         check.problem(format!(
             "organization {}, cycle {}: {} events with {} credits (10⁻⁹), but the roll-ups say {} and {}",
