@@ -223,6 +223,14 @@ impl Money {
         self.plus(Self { minor, ..other })
     }
 
+    /// The same amount the other way.
+    ///
+    /// # Errors
+    /// Out of range.
+    pub fn negated(self) -> Result<Self, MoneyError> {
+        Self::zero(self.currency).minus(self)
+    }
+
     /// Sum of many in one currency.
     ///
     /// # Errors
@@ -342,5 +350,13 @@ mod tests {
     fn a_currency_is_shown_by_its_code() {
         let usd = Currency::USD;
         assert_eq!((format!("{usd:?}"), usd.to_string()), ("USD".to_owned(), "USD".to_owned()));
+    }
+
+    #[test]
+    fn an_amount_the_other_way() {
+        let money = |text: &str| Money::parse(text, Currency::USD).unwrap();
+        assert_eq!(money("-12.30").negated(), Ok(money("12.30")));
+        assert_eq!(money("0.00").negated(), Ok(money("0.00")));
+        assert!(Money::from_minor(i64::MIN, Currency::USD).negated().is_err());
     }
 }

@@ -126,10 +126,9 @@ async fn advance(
 
 /// What tells the letters of one calendar from those of the next: nothing for the first, `-2` for the one that
 /// began when a payment was taken back.
-async fn time_of(tx: &mut Tx, invoice: &Row) -> Result<String, ServiceError> {
-    let all = payments::of_invoice(tx, &invoice.organization, &invoice.id).await?;
-    let reversed = all.iter().filter(|payment| !payment.counts()).count();
-    Ok(if reversed == 0 { String::new() } else { format!("-{}", reversed + 1) })
+async fn which_calendar(tx: &mut Tx, invoice: &Row) -> Result<String, ServiceError> {
+    let before = payments::times_taken_back(tx, &invoice.organization, &invoice.id).await?;
+    Ok(if before == 0 { String::new() } else { format!("-{}", before + 1) })
 }
 
 async fn remind(
@@ -154,7 +153,8 @@ async fn remind(
         pause_on: if by_transfer { None } else { pause_on(app, organization, row) },
         pay_link: pay_pages::pay_link(app, tx, invoice).await?,
     };
-    let key = format!("reminder-{}-{}{}", invoice.id, row.stage, time_of(tx, invoice).await?);
+    let key =
+        format!("reminder-{}-{}{}", invoice.id, row.stage, which_calendar(tx, invoice).await?);
     let recipients = &organization.billing_emails;
     let mails = notices::tell(tx, organization, recipients, &key, notice, now).await?;
     Ok(Consequences::mails(mails))
@@ -255,7 +255,7 @@ async fn give_up(
         paused: pause,
         pay_link: pay_pages::pay_link(app, tx, invoice).await?,
     };
-    let key = format!("uncollectible-{}{}", invoice.id, time_of(tx, invoice).await?);
+    let key = format!("uncollectible-{}{}", invoice.id, which_calendar(tx, invoice).await?);
     let recipients = &organization.billing_emails;
     let mails = notices::tell(tx, organization, recipients, &key, notice, now).await?;
     tracing::warn!(organization = id, invoice = invoice.number, "given up: uncollectible");

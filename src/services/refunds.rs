@@ -139,8 +139,11 @@ pub async fn settle(
     }
 }
 
-/// The ledger's side of money that left, or of a refund that came back (`amount` below zero).
-async fn post(
+/// The ledger's side of money that left, or of a refund that came back (`amount` below zero): it is owed again.
+///
+/// # Errors
+/// The database fails.
+pub(super) async fn money_left(
     app: &App,
     tx: &mut Tx,
     stored: &Stored,
@@ -149,7 +152,7 @@ async fn post(
 ) -> Result<(), ServiceError> {
     let now = app.clock.now();
     let cycle = credits::current_cycle(tx, stored, now).await?;
-    let gone = Money::zero(amount.currency()).minus(amount)?;
+    let gone = amount.negated()?;
     let entries =
         [books::money_entry(Account::Receivable, amount), books::money_entry(Account::Cash, gone)];
     let posting = Posting::new(kind, key, cycle, now, entries);
@@ -175,9 +178,9 @@ pub async fn came_back(
     }
     let stored = organizations::get(tx, id).await?.ok_or_else(|| no_organization(id))?;
     let amount = refund.money()?;
-    let back = Money::zero(amount.currency()).minus(amount)?;
+    let back = amount.negated()?;
     let posting = ("refund_returned", format!("refund-returned:{}", refund.id));
-    post(app, tx, &stored, posting, back).await?;
+    money_left(app, tx, &stored, posting, back).await?;
     // A transfer waits for finance: no step follows.
     let _ = intend(app, tx, id, &refund.document_id, None, amount).await?;
     Ok(true)
@@ -189,7 +192,7 @@ async fn paid_out(app: &App, tx: &mut Tx, refund: &Refund) -> Result<Consequence
     let id = refund.organization.as_str();
     let stored = organizations::get(tx, id).await?.ok_or_else(|| no_organization(id))?;
     let amount = refund.money()?;
-    post(app, tx, &stored, ("refund", format!("refund:{}", refund.id)), amount).await?;
+    money_left(app, tx, &stored, ("refund", format!("refund:{}", refund.id)), amount).await?;
     let document = documents::get(tx, id, &refund.document_id).await?;
     let number = document.map(|document| document.number).unwrap_or_default();
     let label = match &refund.charge_id {

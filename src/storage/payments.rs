@@ -138,7 +138,10 @@ pub async fn reverse(
 }
 
 /// Of the named invoices those of which payments were taken back, and how many.
-pub async fn reopened(tx: &mut Tx, invoices: &[Key]) -> Result<HashMap<Key, usize>, StorageError> {
+pub async fn taken_back(
+    tx: &mut Tx,
+    invoices: &[Key],
+) -> Result<HashMap<Key, usize>, StorageError> {
     let head = "SELECT p.organization, p.invoice_id FROM payment p JOIN payment_reversal r \
                 ON r.organization = p.organization AND r.payment_id = p.id WHERE (p.organization, p.invoice_id)";
     let mut counts = HashMap::new();
@@ -146,6 +149,16 @@ pub async fn reopened(tx: &mut Tx, invoices: &[Key]) -> Result<HashMap<Key, usiz
         *counts.entry(invoice).or_default() += 1;
     }
     Ok(counts)
+}
+
+/// How many payments of an invoice were taken back.
+pub async fn times_taken_back(
+    tx: &mut Tx,
+    organization: &str,
+    invoice_id: &str,
+) -> Result<usize, StorageError> {
+    let invoice = [(organization.to_owned(), invoice_id.to_owned())];
+    Ok(taken_back(tx, &invoice).await?.into_values().next().unwrap_or_default())
 }
 
 /// The numbers of invoices for which a transfer of this reference counts already, whoever's they are.

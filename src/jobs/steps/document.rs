@@ -107,8 +107,13 @@ async fn tell(
         Document::Receipt(_) => {
             let attempts = charges::of_subject(tx, &row.organization, &row.subject_id).await?;
             let charge = attempts.last().map(|charge| charge.id.as_str());
-            let rows =
-                mails::of_fact(organization, Kind::Receipt, &row.subject_id, charge, row.issued_at);
+            let rows = mails::of_fact(
+                organization,
+                Kind::Receipt(0),
+                &row.subject_id,
+                charge,
+                row.issued_at,
+            );
             mails::add_new(tx, rows).await
         }
         Document::CreditNote(note) => {

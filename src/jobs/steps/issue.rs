@@ -10,7 +10,6 @@ use crate::app::App;
 use crate::domain::cycle::Cycle;
 use crate::domain::invoice::{self, InvoiceDraft, InvoiceHeader, PaymentTerms};
 use crate::domain::ledger::{self as books, Account, Posting};
-use crate::domain::money::Money;
 use crate::domain::organization::Organization;
 use crate::domain::text;
 use crate::jobs::StepKind;
@@ -191,7 +190,6 @@ fn posting(
     draft: &InvoiceDraft,
     invoice_id: &str,
 ) -> Result<Posting, crate::domain::money::MoneyError> {
-    let less = |amount: Money| Money::zero(amount.currency()).minus(amount);
     Ok(Posting::new(
         "invoice",
         format!("invoice:{invoice_id}"),
@@ -200,8 +198,8 @@ fn posting(
         [
             books::money_entry(Account::Receivable, draft.amount_due),
             books::money_entry(Account::Prepayments, draft.prepaid),
-            books::money_entry(Account::Sales, less(draft.subtotal)?),
-            books::money_entry(Account::Tax, less(draft.tax)?),
+            books::money_entry(Account::Sales, draft.subtotal.negated()?),
+            books::money_entry(Account::Tax, draft.tax.negated()?),
         ],
     ))
 }

@@ -56,13 +56,10 @@ pub(super) async fn succeed(
         .map(|Paid { charge, .. }| (charge.request.organization.clone(), charge.subject_id.clone()))
         .collect();
     self::paid(app, tx, &invoices, payment_status::PAID).await?;
-    let reopened = payments::reopened(tx, &invoices).await?;
+    let before = payments::taken_back(tx, &invoices).await?;
     let receipts = all.iter().zip(&invoices).flat_map(|(Paid { charge, stored, .. }, invoice)| {
         let of = Some(charge.id.as_str());
-        let kind = match reopened.get(invoice) {
-            None => Kind::Receipt,
-            Some(before) => Kind::ReceiptAgain(before + 1),
-        };
+        let kind = Kind::Receipt(before.get(invoice).copied().unwrap_or_default());
         mails::of_fact(&stored.organization, kind, &charge.subject_id, of, now)
     });
     let mut told: HashMap<Option<String>, Vec<Mail>> = HashMap::new();
@@ -227,7 +224,7 @@ pub(super) async fn receive(
     for Received { payment, amount, stored } in all {
         let id = stored.organization.id.as_str();
         let cycle = *cycles.get(id).ok_or_else(|| no_organization(id))?;
-        let owed = Money::zero(amount.currency()).minus(*amount)?;
+        let owed = amount.negated()?;
         postings.entry(id).or_default().push(Posting::new(
             "payment",
             format!("payment:{}", payment.id),

@@ -12,7 +12,6 @@ use crate::domain::ids;
 use crate::domain::invoice::TaxSubtotal;
 use crate::domain::invoice_lines::purchase_line;
 use crate::domain::ledger::{self as books, Account, Posting};
-use crate::domain::money::Money;
 use crate::domain::payment::ChargeOutcome;
 use crate::mail::facts::last_day_before;
 use crate::services::consequences::Consequences;
@@ -71,7 +70,7 @@ async fn grant(
     }
     add_grant(app, tx, id, &grant, None, now).await?;
     let amount = charge.request.amount;
-    let held = Money::zero(amount.currency()).minus(amount)?;
+    let held = amount.negated()?;
     let posting = Posting::new(
         "purchase",
         format!("purchase:{}", purchase.id),

@@ -3,12 +3,9 @@
 use crate::app::App;
 use crate::domain::document::Document;
 use crate::domain::invoice::{InvoiceDocument, PaymentTerms};
-use crate::domain::ledger::{self as books, Account, Posting};
-use crate::domain::money::Money;
 use crate::mail::{InvoiceFacts, Notice};
 use crate::services::consequences::Consequences;
-use crate::services::credits::current_cycle;
-use crate::services::{ServiceError, dunning, no_organization, notices, pay_pages};
+use crate::services::{ServiceError, dunning, no_organization, notices, pay_pages, refunds};
 use crate::storage::dunning::{self as calendars, Dunning};
 use crate::storage::invoices::{self, Row};
 use crate::storage::organizations::Stored;
@@ -38,21 +35,12 @@ pub async fn reverse_transfer(
     let stored = organizations::get(tx, &id).await?.ok_or_else(|| no_organization(&id))?;
 
     payments::reverse(tx, &payment, now).await?;
-    let cycle = current_cycle(tx, &stored, now).await?;
-    let gone = Money::zero(amount.currency()).minus(amount)?;
-    let posting = Posting::new(
-        "payment_reversed",
-        format!("payment-reversed:{}", payment.id),
-        cycle,
-        now,
-        [books::money_entry(Account::Receivable, amount), books::money_entry(Account::Cash, gone)],
-    );
-    ledger::post_for(tx, &id, vec![posting], now).await?;
+    let posting = ("payment_reversed", format!("payment-reversed:{}", payment.id));
+    refunds::money_left(app, tx, &stored, posting, amount).await?;
     invoices::unsettle(tx, &id, &row.id).await?;
     let command = format!("payment reverse {number} {amount} ({})", payment.id);
     audit::append(tx, now, &app.actor, &command, reason).await?;
 
-    let row = invoices::by_number(tx, number).await?.unwrap_or(row);
     let document = dunning::document(tx, &row).await?;
     calendars::begin_again(tx, &anew(app, &stored, &row, &document)).await?;
     tell(app, tx, &stored, &row, document, &payment).await

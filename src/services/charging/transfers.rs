@@ -83,10 +83,10 @@ pub async fn record_transfer(
         )));
     }
     let stored = organizations::get(tx, &id).await?.ok_or_else(|| no_organization(&id))?;
-    let earlier = payments::of_invoice(tx, &id, &row.id).await?;
+    let before = payments::times_taken_back(tx, &id, &row.id).await?;
     let payment = Payment {
         organization: id.clone(),
-        id: payments::transfer_id(&id, &row.id, transfer.reference, earlier.len(), now),
+        id: payments::transfer_id(&id, &row.id, transfer.reference, before, now),
         invoice_id: row.id.clone(),
         currency: due.currency().to_string(),
         amount: due.minor(),
@@ -101,11 +101,8 @@ pub async fn record_transfer(
     let command = format!("payment record {number} {amount}");
     audit::append(tx, now, &app.actor, &command, transfer.reason).await?;
     let organization = &stored.organization;
-    let kind = match earlier.len() {
-        0 => Kind::Receipt,
-        before => Kind::ReceiptAgain(before + 1),
-    };
-    let mails = mails::of_fact(organization, kind, &row.id, Some(&payment.id), now);
+    let receipt = Kind::Receipt(before);
+    let mails = mails::of_fact(organization, receipt, &row.id, Some(&payment.id), now);
     mails::add(tx, &mails).await?;
     Ok(Consequences::mails(mails))
 }

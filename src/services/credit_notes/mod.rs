@@ -207,7 +207,7 @@ async fn post(
         let gross = amounts.gross()?;
         entries.push(books::money_entry(Account::Sales, amounts.net));
         entries.push(books::money_entry(Account::Tax, amounts.tax));
-        let owed = Money::zero(gross.currency()).minus(gross)?;
+        let owed = gross.negated()?;
         entries.push(books::money_entry(Account::Receivable, owed));
     }
     let mut moved = Vec::new();

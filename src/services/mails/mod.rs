@@ -28,11 +28,8 @@ fn again(mail: &Mail) -> Option<&str> {
 pub enum Kind {
     /// An invoice was issued.
     Invoice,
-    /// A payment arrived.
-    Receipt,
-    /// The second payment of an invoice arrived, or a later one, after those before it were taken back: which one it
-    /// is keeps its receipt apart from the first.
-    ReceiptAgain(usize),
+    /// A payment of an invoice arrived, after so many before it were taken back; or one of a purchase.
+    Receipt(usize),
     /// A charge was declined, or needs the customer.
     PaymentFailed,
 }
@@ -43,15 +40,15 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Invoice => "invoice",
-            Self::Receipt | Self::ReceiptAgain(_) => "receipt",
+            Self::Receipt(_) => "receipt",
             Self::PaymentFailed => "payment_failed",
         }
     }
 
-    /// What the key of its mails begins with.
+    /// What the key of its mails begins with: receipts of one invoice are kept apart.
     fn key(self) -> String {
         match self {
-            Self::ReceiptAgain(nth) => format!("{AGAIN}{nth}"),
+            Self::Receipt(before @ 1..) => format!("{AGAIN}{}", before + 1),
             other => other.as_str().to_owned(),
         }
     }
